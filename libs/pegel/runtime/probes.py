@@ -1,0 +1,63 @@
+"""Whether a service lives and is ready: what /healthz and /readyz say.
+
+Liveness looks at nothing outside the process but its own progress; readiness is false while starting, restoring and
+draining. A dependency that is away stands in the body and in pegel_dependency_up; it does not take the service away.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+from pegel.runtime import metrics
+
+
+@dataclass(slots=True)
+class Probe:
+    """The state of one service. waiting_for: why it isn't ready yet, None when it is."""
+
+    service: str
+    stuck_after_seconds: float = 120.0
+    waiting_for: str | None = "starting"
+    draining: bool = False
+    dependencies: dict[str, str | None] = field(default_factory=dict)
+    """Name to None when it answers, else to what is wrong, in a sentence without customer, team or money."""
+    _progress: float = field(default_factory=time.monotonic)
+    _watched: bool = False
+
+    def ready(self) -> None:
+        self.waiting_for = None
+
+    def wait_for(self, what: str) -> None:
+        self.waiting_for = what
+
+    def progress(self) -> None:
+        """Call in each turn of the service's loop; a service that never calls is not watched."""
+        self._watched = True
+        self._progress = time.monotonic()
+
+    def dependency(self, name: str, fault: str | None) -> None:
+        """Note that a dependency answers (fault None) or what is wrong with it."""
+        self.dependencies[name] = fault
+        metrics.DEPENDENCY_UP.labels(name).set(fault is None)
+
+    @property
+    def progress_age_seconds(self) -> float:
+        return time.monotonic() - self._progress if self._watched else 0.0
+
+    def health(self) -> tuple[int, dict[str, object]]:
+        """Status and body of /healthz."""
+        age = self.progress_age_seconds
+        metrics.PROGRESS_SECONDS.labels(self.service).set(age)
+        if age > self.stuck_after_seconds:
+            return 503, {"status": "stuck", "progress_age_seconds": round(age, 1)}
+        return 200, {"status": "ok"}
+
+    def readiness(self) -> tuple[int, dict[str, object]]:
+        """Status and body of /readyz."""
+        state = "draining" if self.draining else "ready" if self.waiting_for is None else "waiting"
+        metrics.READY.labels(self.service).set(state == "ready")
+        body: dict[str, object] = {
+            "status": state,
+            "waiting_for": self.waiting_for,
+            "dependencies": {name: fault or "ok" for name, fault in sorted(self.dependencies.items())},
+        }
+        return (200 if state == "ready" else 503), body

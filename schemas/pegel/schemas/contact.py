@@ -1,0 +1,142 @@
+"""The contact: one attempt of a customer to reach the bank; and the amendment: what becomes known of it later."""
+
+import re
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import AwareDatetime, Field, StringConstraints, field_validator, model_validator
+
+from pegel.schemas.base import Identifier, LogRecord, Model, Seconds, Slug
+from pegel.schemas.countries import Country
+
+Channel = Literal[
+    "phone", "chat", "messenger", "email", "letter", "social", "app", "web", "branch", "video", "bot", "other"
+]  # fmt: skip
+Handler = Literal["in_house", "partner", "self_service"]
+CustomerSegment = Literal["consumer", "business"]
+Nature = Literal["transactional", "emotional"]
+Demand = Literal["failure", "value"]
+Outcome = Literal["answered", "abandoned", "deflected"]
+Pseudonym = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,128}$", max_length=128)]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", max_length=35)]
+AttributeValue = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+EMPLOYEE_WORDS: Final = frozenset({"agent", "agents", "employee", "employees", "user", "users"})
+"""Employees are never measured: no field and no attribute may name one."""
+
+OPTIONAL_NOTE: Final = "left out where it is not known"
+
+
+class Satisfaction(Model):
+    """A customer's answer to a survey. scale: which one (csat, nps, ces ...)."""
+
+    scale: Slug
+    value: Annotated[float, Field(ge=-100, le=1000)]
+
+
+def names_employee(key: str) -> bool:
+    """Whether a field's or attribute's name speaks of an employee."""
+    return not EMPLOYEE_WORDS.isdisjoint(re.split(r"[^a-z]+", key.lower()))
+
+
+class Details(Model):
+    """What may be said of a contact beside its identity and time, and may be amended later."""
+
+    handler: Handler | None = None
+    site: Slug | None = None
+    subtopic: Slug | None = None
+    customer: Pseudonym | None = Field(default=None, description="pseudonym of the customer")
+    account: Pseudonym | None = Field(default=None, description="pseudonym of the account")
+    customer_segment: CustomerSegment | None = None
+    nature: Nature | None = None
+    demand: Demand | None = Field(default=None, description="failure: a contact that need not have been")
+    complaint: bool | None = None
+    case: Pseudonym | None = Field(default=None, description="pseudonym of the case that further messages share")
+    reference: Identifier | None = Field(default=None, description="the desk's id, for links")
+    outcome: Outcome | None = None
+    waited_seconds: Seconds | None = None
+    handled_seconds: Seconds | None = None
+    resolved: bool | None = None
+    satisfaction: Satisfaction | None = None
+    language: Language | None = None
+    attributes: Annotated[dict[Slug, AttributeValue], Field(max_length=10)] | None = None
+
+    @field_validator("attributes")
+    @classmethod
+    def _no_employee(cls, value: dict[str, str] | None) -> dict[str, str] | None:
+        for key in value or ():
+            if names_employee(key):
+                raise ValueError(f"attribute {key} names an employee; employees are never measured")
+        return value
+
+
+class Contact(Details):
+    """One contact, as a source sends it. Identity is (source, event_id)."""
+
+    event_id: Identifier
+    occurred_at: AwareDatetime = Field(description="when it arrived, with a zone")
+    country: Country = Field(description="ISO 3166-1 alpha-2; the market of the account, not the place")
+    topic: Slug
+    channel: Channel
+    source: Slug | None = Field(default=None, description="who sends it; taken from the token where there is one")
+
+
+class ContactRecord(Contact, LogRecord):
+    """A contact on the stream contacts: valid, its source known."""
+
+    kind: Literal["contact"] = "contact"
+    source: Slug
+
+
+AmendmentReason = Literal["wrap_up", "retagged", "survey", "spam", "test", "duplicate"]
+
+
+class AmendmentSet(Details):
+    """The fields an amendment sets: any but identity."""
+
+    occurred_at: AwareDatetime | None = None
+    country: Country | None = None
+    topic: Slug | None = None
+    channel: Channel | None = None
+
+
+class Amendment(Model):
+    """What became known of a contact later: other values (`set`), or that it was none (`void`)."""
+
+    amendment_id: Identifier
+    event_id: Identifier
+    reason: AmendmentReason
+    source: Slug | None = None
+    set: AmendmentSet | None = None
+    void: bool = False
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if self.void == (self.set is not None):
+            raise ValueError("give either set or void")
+        return self
+
+
+class AmendmentRecord(Amendment, LogRecord):
+    """An amendment on the stream contacts, in the partition of its contact."""
+
+    kind: Literal["amendment"] = "amendment"
+    source: Slug
+
+
+class TickRecord(LogRecord):
+    """Time passes: without `at` the log's append time counts (wall mode), with `at` that (data mode)."""
+
+    kind: Literal["tick"] = "tick"
+    at: AwareDatetime | None = None
+
+
+def schema_example() -> dict[str, Any]:
+    """A contact as documentation shows it."""
+    return {
+        "event_id": "7d1c1a9e-0c5b-4f0e-9a59-5a1f2f6d0f0a",
+        "occurred_at": "2026-11-22T02:31:07+01:00",
+        "country": "ES",
+        "topic": "atm",
+        "channel": "phone",
+        "handler": "in_house",
+    }

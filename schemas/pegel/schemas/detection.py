@@ -1,0 +1,190 @@
+"""What counter and judge write: counts, windows, spikes, bucket records; and what else the stream counts carries."""
+
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field, StringConstraints
+
+from pegel.schemas.base import Identifier, LogRecord, Model, Origin
+
+Cell = dict[str, str]
+"""The counted fields of a contact that were said (counter.domain.cells): {"country": "ES", "topic": "atm", ...}."""
+
+Count = Annotated[int, Field(ge=0)]
+Segment = tuple[str, ...]
+"""Values of the segment dimensions, in their order: ("ES", "atm"). In a roll-up a dimension left out is '*'."""
+
+Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+
+
+class Additions(Model):
+    """What was added to (positive) or taken from (negative) cells. Columns of equal length; `cells` is their dictionary.
+
+    bucket: its number since 1970 (it starts at bucket x bucket_seconds). contacts, handled_seconds: sums.
+    """
+
+    cells: tuple[Cell, ...] = ()
+    bucket: tuple[int, ...] = ()
+    cell: tuple[Count, ...] = ()
+    contacts: tuple[int, ...] = ()
+    handled_seconds: tuple[int, ...] = ()
+
+
+class PartitionTotals(Model):
+    """Running sums of one partition since the log was made, of all records before the origin's offset.
+
+    contacts = copies + conflicts + voided + open + counted; counted is the sum of all contacts in counts records.
+    """
+
+    contacts: Count = 0
+    copies: Count = 0
+    conflicts: Count = 0
+    voided: Count = 0
+    open: Count = 0
+    counted: int = 0
+
+
+class CountsRecord(LogRecord):
+    """Stream counts: one partition closed the buckets [closed_from, closed_to), in numbers since 1970.
+
+    gap_before: buckets below this number were closed too late to have been observed (wall mode) or lie in a gap (data
+    mode). additions: for the buckets closed, and for earlier ones (late contacts, amendments).
+    A large one is split: `last` is false for all parts but the last, and only the last closes.
+    """
+
+    kind: Literal["counts"] = "counts"
+    origin: Origin
+    closed_from: int
+    closed_to: int
+    gap_before: int
+    last: bool = True
+    additions: Additions
+    totals: PartitionTotals
+
+
+class HistoryRecord(LogRecord):
+    """Stream counts: past counts to learn from, before the log's first bucket. counts[i][j]: segment i, step j."""
+
+    kind: Literal["history"] = "history"
+    id: Uuid
+    part: Count
+    start: AwareDatetime
+    step_seconds: Annotated[int, Field(gt=0)]
+    segments: tuple[Segment, ...]
+    counts: tuple[tuple[Count, ...], ...]
+
+
+class HistoryEndRecord(LogRecord):
+    """Stream counts: the history `id` is complete with this many parts; the judge learns it now."""
+
+    kind: Literal["history_end"] = "history_end"
+    id: Uuid
+    parts: Count
+
+
+WindowStatus = Literal["observed", "late", "gap", "early"]
+
+
+class WindowRecord(LogRecord):
+    """Stream windows: what was added to one bucket, by segment, and how the judge saw it. Columns of equal length.
+
+    bucket: its number since 1970; start: its beginning. status `observed`: on close, with expected count, band (lower,
+    upper) and score of each segment; `late`, `gap` (nobody observed it), `early` (before the log's first whole bucket):
+    counted and charged, not judged. score: -log10 of the tail probability of the most telling window.
+    additions.bucket is `bucket` in each row; segment_of[k]: index in `segments` of the additions' row k.
+    A large one is split into several with the same bucket and other segments.
+    """
+
+    kind: Literal["window"] = "window"
+    origin: Origin
+    bucket: int
+    start: AwareDatetime
+    status: WindowStatus
+    model: str
+    segments: tuple[Segment, ...]
+    observed: tuple[int, ...]
+    expected: tuple[float, ...] = ()
+    lower: tuple[float, ...] = ()
+    upper: tuple[float, ...] = ()
+    score: tuple[float, ...] = ()
+    additions: Additions
+    segment_of: tuple[Count, ...] = ()
+
+
+SpikeState = Literal["opened", "updated", "resolved"]
+
+
+class SpikeRecord(LogRecord):
+    """Stream windows: a spike opens, grows, or is over. spike_id: segment and bucket of opening.
+
+    observed, expected: contacts in the most telling window (window_seconds long, ending at `at`); excess_since_onset:
+    observed minus expected from onset to `at`. explanation: one or two sentences made from these fields.
+    """
+
+    kind: Literal["spike"] = "spike"
+    origin: Origin
+    spike_id: Annotated[str, StringConstraints(max_length=256)]
+    state: SpikeState
+    segment: Segment
+    at: AwareDatetime
+    onset: AwareDatetime
+    opened_at: AwareDatetime
+    window_seconds: Annotated[int, Field(gt=0)]
+    observed: Count
+    expected: Annotated[float, Field(ge=0)]
+    observed_since_onset: Count
+    expected_since_onset: Annotated[float, Field(ge=0)]
+    score: float
+    model: str
+    explanation: str
+
+
+class Covered(Model):
+    """How far into the contacts of a partition a bucket record reaches: all records before `offset`."""
+
+    partition: Count
+    offset: Count
+    totals: PartitionTotals
+
+
+class BucketRecord(LogRecord):
+    """Stream windows: all that is to be said of the buckets [bucket, to) has been said; to > bucket + 1 only for gaps.
+
+    covered: contacts at lower offsets with a bucket below `to` are in windows, and no others. incomplete: partitions
+    left out. windows_contacts: running sum of all additions in windows up to here. as_of: end of the last bucket.
+    """
+
+    kind: Literal["bucket"] = "bucket"
+    origin: Origin
+    bucket: int
+    to: int
+    as_of: AwareDatetime
+    status: Literal["observed", "gap", "early"]
+    incomplete: tuple[Count, ...] = ()
+    covered: tuple[Covered, ...]
+    windows_contacts: int
+    segments: Count
+    segments_refused: Count = Field(
+        default=0, description="contacts' segments beyond max_segments, counted under other"
+    )
+
+
+class ClaimRecord(LogRecord):
+    """Who may write for a partition from here on. On state its offset is the epoch; on output streams it is named."""
+
+    kind: Literal["claim"] = "claim"
+    producer: Annotated[str, StringConstraints(pattern=r"^[a-z]+/[0-9]+$", max_length=32)]
+    owner: Identifier
+    epoch: Count | None = None
+    previous_manifest: Count | None = None
+
+
+class MetaRecord(LogRecord):
+    """Stream meta, first record: what was chosen when the log was made and can't change. Later ones are void."""
+
+    kind: Literal["meta"] = "meta"
+    log_id: Uuid
+    clock: Literal["wall", "data"]
+    bucket_seconds: Annotated[int, Field(gt=0)]
+    delay_seconds: Annotated[int, Field(ge=0)]
+    partitions: Annotated[int, Field(gt=0)]
+    dimensions: tuple[str, ...]

@@ -1,0 +1,1 @@
+"""The alerter: incidents, paging, the ledger."""

@@ -1,0 +1,1 @@
+"""The dashboard: pictures for product owners and responders, made from the alerter's API."""

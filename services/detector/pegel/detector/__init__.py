@@ -1,0 +1,1 @@
+"""The detector: the counter counts contacts, the judge judges counts."""
