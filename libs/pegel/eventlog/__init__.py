@@ -1,1 +1,1 @@
-"""The log that stands between the services: a small port (`port`), and who implements it (`sqlite`, `memory`, `kafka`)."""
+"""The log that stands between the services: a small port (`port`) and who implements it."""

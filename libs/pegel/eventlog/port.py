@@ -18,14 +18,14 @@ class LogError(Exception):
     """Something is wrong with the log; the text is for a person and names the stream or address."""
 
 
-class LogUnavailable(LogError):
+class LogUnavailable(LogError):  # noqa: N818 (a state of the log, not a mistake)
     """The log can't be reached or can't take records now (broker away, disk full, file locked). Trying again may help.
 
     Of an append it says nothing about whether the records are in the log: who repeats it must bear a second copy.
     """
 
 
-class PositionOutOfRange(LogError):
+class PositionOutOfRange(LogError):  # noqa: N818
     """A reader asked for an offset that the log no longer has, or does not have yet."""
 
     def __init__(self, stream: str, partition: int, offset: int, begin: int, end: int) -> None:

@@ -1,0 +1,149 @@
+"""What was chosen when the log was made: its streams, and the first record of `meta`, which can't be changed."""
+
+from dataclasses import dataclass
+from uuid import uuid4
+
+from pydantic import ValidationError
+
+from pegel.eventlog.port import (
+    CONTACTS,
+    COUNTS,
+    LINKED,
+    META,
+    REJECTED,
+    STATE,
+    WINDOWS,
+    EventLog,
+    LogError,
+    LogUnavailable,
+    NewRecord,
+    StreamSpec,
+)
+from pegel.runtime.settings import ConfigurationError, Settings
+from pegel.schemas.detection import MetaRecord
+
+LINKED_RETENTION_HOURS = 8 * 24
+STATE_RETENTION_BYTES = 2 * 1024 * 1024 * 1024
+"""Of a partition: four snapshots of 16 million identities, at 32 bytes each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The log's own choices, and when it was made (append time of its first record, milliseconds since 1970)."""
+
+    meta: MetaRecord
+    made_at_ms: int
+
+
+def stream_specs(settings: Settings) -> list[StreamSpec]:
+    """All streams, with partitions and retention."""
+    contacts, windows = settings.contacts_retention_hours, settings.windows_retention_hours
+    return [
+        StreamSpec(META, 1),
+        StreamSpec(CONTACTS, settings.partitions, contacts),
+        StreamSpec(REJECTED, 1, contacts),
+        StreamSpec(COUNTS, 1, windows),
+        StreamSpec(WINDOWS, 1, windows),
+        StreamSpec(STATE, settings.partitions + 1, None, STATE_RETENTION_BYTES),
+        StreamSpec(LINKED, 1, LINKED_RETENTION_HOURS),
+    ]
+
+
+async def open_identity(log: EventLog, settings: Settings) -> Identity:
+    """The log's identity, made of the settings if it has none yet, and its missing streams. For services.
+
+    Several may start at once: the first record wins. Raises ConfigurationError with a line for each choice in which the
+    settings differ from the log; LogUnavailable.
+    """
+    await log.create([StreamSpec(META, 1)])
+    identity = await _first(log)
+    if identity is None:
+        mine = MetaRecord(
+            log_id=str(uuid4()),
+            clock=settings.clock,
+            bucket_seconds=settings.bucket_seconds,
+            delay_seconds=settings.delay_seconds,
+            partitions=settings.partitions,
+            dimensions=settings.segment_dimensions,
+        )
+        await log.append(META, 0, [NewRecord(mine.encode())])
+        identity = await _first(log)
+        if identity is None:
+            raise LogUnavailable("stream meta does not show the record that was just appended to it")
+    if faults := differences(identity.meta, settings):
+        raise ConfigurationError(faults)
+    await log.create(stream_specs(settings))
+    await _check_partitions(log, identity.meta)
+    return identity
+
+
+async def read_identity(log: EventLog) -> Identity:
+    """The log's identity, for commands beside the services: they take from it what services take from the settings.
+
+    Raises ConfigurationError where no log was made yet; LogUnavailable.
+    """
+    identity = await _first(log) if await log.partitions(META) else None
+    if identity is None:
+        raise ConfigurationError(["no log was made here yet (PEGEL_LOG_URL, PEGEL_DATA_DIR): start the services first"])
+    return identity
+
+
+def differences(meta: MetaRecord, settings: Settings) -> list[str]:
+    """A line for each choice that differs between log and settings, and at the end one with the ways out."""
+    dimensions = ",".join(meta.dimensions)
+    choices = [
+        ("CLOCK", meta.clock, settings.clock),
+        ("BUCKET_SECONDS", meta.bucket_seconds, settings.bucket_seconds),
+        ("DELAY_SECONDS", meta.delay_seconds, settings.delay_seconds),
+        ("PARTITIONS", meta.partitions, settings.partitions),
+        ("DIMENSIONS", dimensions, ",".join(settings.segment_dimensions)),
+    ]
+    unlike = [(f"PEGEL_{name}", made, wanted) for name, made, wanted in choices if made != wanted]
+    if not unlike:
+        return []
+    where = settings.resolved_log_url
+    other = (
+        "another prefix in PEGEL_LOG_URL"
+        if where.startswith("kafka:")
+        else "another PEGEL_LOG_URL"
+        if settings.log_url
+        else "another PEGEL_DATA_DIR"
+    )
+    back = " ".join(f"{name}={made}" for name, made, _ in unlike)
+    return [
+        *(f"{name}={wanted}, but the log {where} was made with {made}" for name, made, wanted in unlike),
+        f"go on with this log by {back}, or make another by {other}",
+    ]
+
+
+async def _first(log: EventLog) -> Identity | None:
+    begin, end = (await log.bounds(META))[0]
+    if begin == end:
+        return None
+    if begin > 0:
+        raise LogError("the first record of stream meta is gone; it must be kept for ever")
+    reader = log.reader(META, {0: 0})
+    try:
+        records = (await reader.fetch(max_records=1, wait_seconds=5)).get(0)
+    finally:
+        await reader.close()
+    if not records:
+        raise LogUnavailable("the first record of stream meta can't be read")
+    try:
+        return Identity(MetaRecord.decode(records[0].value), records[0].time_ms)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        raise LogError(
+            f"the first record of stream meta is not one this version reads: {where}: {fault['msg']}"
+        ) from None
+
+
+async def _check_partitions(log: EventLog, meta: MetaRecord) -> None:
+    """Partitions that were added later would part contacts from their copies."""
+    for stream, made in ((CONTACTS, meta.partitions), (STATE, meta.partitions + 1)):
+        found = await log.partitions(stream)
+        if found != made:
+            raise ConfigurationError(
+                [f"stream {stream} has {found} partitions, but the log was made with {made}: it can't be used any more"]
+            )
