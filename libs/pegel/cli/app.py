@@ -1,0 +1,208 @@
+"""The commands and their options. What a command does is imported when it is called, so that `pegel --help` is fast.
+
+Exit codes: 0 good, 1 a check found something or something failed, 2 usage or configuration, 130 interrupted.
+"""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+app = typer.Typer(
+    name="pegel",
+    help="Early warning for spikes of customer contacts, and the ledger of what they cost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+streams = typer.Typer(no_args_is_help=True, help="The streams of the log.")
+app.add_typer(streams, name="streams")
+
+
+class ServiceName(StrEnum):
+    """The services, in the order of the data's way."""
+
+    INGEST = "ingest"
+    DETECTOR = "detector"
+    ALERTER = "alerter"
+    DASHBOARD = "dashboard"
+
+
+class Half(StrEnum):
+    """The halves of the detector."""
+
+    COUNTER = "counter"
+    JUDGE = "judge"
+
+
+class RoleName(StrEnum):
+    """What a token may do."""
+
+    SOURCE = "source"
+    VIEWER = "viewer"
+    RESPONDER = "responder"
+    ADMIN = "admin"
+
+
+EndWithStdin = Annotated[bool, typer.Option("--end-with-stdin", hidden=True, help="Stop when standard input ends.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+
+
+def main() -> NoReturn:
+    """Run a command and end the process with its exit code."""
+    try:
+        app()
+    except Exception as error:
+        from pegel.runtime.settings import ConfigurationError
+
+        if not isinstance(error, ConfigurationError):
+            raise
+        for fault in error.faults:
+            print(fault, file=sys.stderr)
+        sys.exit(2)
+    sys.exit(0)
+
+
+@app.command()
+def serve(
+    names: Annotated[
+        list[ServiceName] | None, typer.Argument(metavar="[SERVICE]...", help="Which; all when none is named.")
+    ] = None,
+    only: Annotated[Half | None, typer.Option(help="One half of the detector.")] = None,
+    end_with_stdin: EndWithStdin = False,
+) -> None:
+    """Serve ingest, detector, alerter, dashboard, or some of them, in this process."""
+    from pegel.cli.serve import serve_named
+    from pegel.runtime.settings import load
+
+    chosen = [name.value for name in dict.fromkeys(names or ServiceName)]
+    half = None if only is None else only.value
+    if half is not None and chosen != [ServiceName.DETECTOR]:
+        raise typer.BadParameter("goes with `pegel serve detector` alone", param_hint="--only")
+    raise typer.Exit(serve_named(load(), chosen, half, end_with_stdin=end_with_stdin))
+
+
+@app.command()
+def run(
+    simulate: Annotated[
+        bool, typer.Option("--simulate/--no-simulate", help="A simulated bank, with data of its own in DATA_DIR/demo.")
+    ] = True,
+) -> None:
+    """Start everything on this machine, a process a service, and stay in the foreground."""
+    from pegel.cli.supervisor.app import run_all
+    from pegel.runtime.settings import load
+
+    raise typer.Exit(run_all(load(), simulate=simulate))
+
+
+@app.command()
+def replay(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="CSV, NDJSON or Parquet, gzipped or not.")
+    ],
+    time: Annotated[str, typer.Option(metavar="COL", help="Column of the contacts' times.")] = "occurred_at",
+    tz: Annotated[str | None, typer.Option(metavar="ZONE", help="Zone of times that have none: Europe/Madrid.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=COL", help="Take a field (attributes.NAME too) from a column of another name."),
+    ] = None,
+    fixed: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="One value of a field for all rows.")
+    ] = None,
+    id_column: Annotated[
+        str | None, typer.Option("--id", metavar="COL", help="Column of ids; without one they are made of the content.")
+    ] = None,
+    speed: Annotated[
+        str | None, typer.Option(metavar="3000/s|60x", help="Contacts a second, or a multiple of real time.")
+    ] = None,
+    shift: Annotated[bool, typer.Option("--shift", help="Wall mode: date each contact when it is sent.")] = False,
+    late: Annotated[bool, typer.Option("--late", help="Wall mode: keep the times; what is past comes late.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Last line: {read, accepted, rejected}.")] = False,
+) -> None:
+    """Feed a file of past contacts through the running services."""
+    from pegel.cli.replay.app import Options, replay_file
+
+    from pegel.runtime.settings import load
+
+    options = Options(
+        file=file,
+        time_column=time,
+        zone=tz,
+        columns=tuple(column or ()),
+        fixed=tuple(fixed or ()),
+        id_column=id_column,
+        speed=speed,
+        shift=shift,
+        late=late,
+        as_json=as_json,
+    )
+    raise typer.Exit(replay_file(load(), options))
+
+
+@app.command()
+def simulate(
+    seed: Annotated[int, typer.Option(help="Which bank; the same number gives the same one.")] = 1,
+    weeks: Annotated[int, typer.Option(min=1, max=12, help="Weeks of history to learn from.")] = 5,
+    failing_minutes: Annotated[
+        int, typer.Option(min=0, help="How long the cash machines in Spain fail; 0: not at all.")
+    ] = 25,
+    end_with_stdin: EndWithStdin = False,
+) -> None:
+    """A simulated bank: weeks of history, then contacts as they come, and failing cash machines in Spain."""
+    from pegel.cli.simulate.app import Options, simulate_bank
+
+    from pegel.runtime.settings import load
+
+    options = Options(seed=seed, weeks=weeks, failing_minutes=failing_minutes, end_with_stdin=end_with_stdin)
+    raise typer.Exit(simulate_bank(load(), options))
+
+
+@app.command()
+def audit(as_json: Json = False) -> None:
+    """Compare contacts, windows and ledger; exit code 1 when they differ."""
+    from pegel.cli.audit import audit as compare
+
+    from pegel.runtime.settings import load
+
+    raise typer.Exit(compare(load(), as_json))
+
+
+@streams.command("create")
+def streams_create() -> None:
+    """Make the streams that are missing, with their partitions and retention."""
+    from pegel.cli.streams import create
+    from pegel.runtime.settings import load
+
+    raise typer.Exit(create(load()))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the alerter's database to this version's schema."""
+    from pegel.cli.migrate import migrate_database
+    from pegel.runtime.settings import load
+
+    raise typer.Exit(migrate_database(load()))
+
+
+@app.command()
+def token(
+    name: Annotated[str, typer.Argument(help="Of a source it is the contacts' source.")],
+    role: Annotated[RoleName, typer.Option(help="What it may do.")] = RoleName.SOURCE,
+) -> None:
+    """Make a bearer token, and the entry for PEGEL_TOKENS_FILE; neither is kept."""
+    from pegel.cli.tokens import make
+
+    raise typer.Exit(make(name, role.value))
+
+
+@app.command()
+def settings(as_json: Json = False) -> None:
+    """All settings: the variable, its value here, and what it is for."""
+    from pegel.cli.settings import show
+    from pegel.runtime.settings import load
+
+    raise typer.Exit(show(load(), as_json=as_json))
