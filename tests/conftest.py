@@ -1,7 +1,7 @@
 """Fixtures and rules for all tests: the real servers, and what counts as a failure."""
 
 import os
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +9,8 @@ import pytest
 from playwright.async_api import Page, async_playwright
 
 from support import servers
+
+pytest_plugins = ["support.no_skips"]
 
 # A fixture that needs a real server marks every test that uses it, so that none gets into `make test` by mistake.
 SERVER_FIXTURES: Final = {
@@ -26,10 +28,6 @@ for name in [name for name in os.environ if name.startswith("PEGEL_")]:
     del os.environ[name]
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--no-skips", action="store_true", help="a skipped test is a failed test (make test-all)")
-
-
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses by the markers set here
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
@@ -40,31 +38,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker("server")
         if item.get_closest_marker("server") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SERVER_TEST_SECONDS))
-
-
-def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
-    if report.outcome == "skipped" and not hasattr(report, "wasxfail"):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
-        report.outcome = "failed"
-        report.longrepr = f"{reason}: a skip is a failure under --no-skips"
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    if item.config.getoption("--no-skips"):
-        _refuse_skip(report)
-    return report
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report(
-    collector: pytest.Collector,
-) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    report = yield
-    if collector.config.getoption("--no-skips"):
-        _refuse_skip(report)
-    return report
 
 
 @pytest.fixture(scope="session")
