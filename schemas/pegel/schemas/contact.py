@@ -1,11 +1,12 @@
 """The contact: one attempt of a customer to reach the bank; and the amendment: what becomes known of it later."""
 
 import re
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AwareDatetime, Field, StringConstraints, field_validator, model_validator
+from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
-from pegel.schemas.base import Identifier, LogRecord, Model, Seconds, Slug
+from pegel.schemas.base import Identifier, LogRecord, Model, Seconds, Slug, Versioned
 from pegel.schemas.countries import Country
 
 Channel = Literal[
@@ -20,8 +21,23 @@ Pseudonym = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,128}$", 
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", max_length=35)]
 AttributeValue = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
-EMPLOYEE_WORDS: Final = frozenset({"agent", "agents", "employee", "employees", "user", "users"})
-"""Employees are never measured: no field and no attribute may name one."""
+EMPLOYEE_WORDS: Final = ("agent", "employee", "user")
+"""Employees are never measured: no field and no attribute may have a word that begins with one of these."""
+
+_RFC_3339: Final = re.compile(
+    r"(19[7-9]\d|2[01]\d\d)-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+
+
+def _rfc_3339(value: object) -> object:
+    """pydantic alone would also take '1700000000' and times without seconds, which no schema can tell of."""
+    if not isinstance(value, datetime) and not (isinstance(value, str) and _RFC_3339.fullmatch(value)):
+        raise ValueError("is no time of RFC 3339 with a zone, 1970 to 2199, such as 2026-11-22T02:31:07+01:00")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_rfc_3339), Field(strict=False)]
+"""A time that comes from outside: RFC 3339, so always with a zone; the bounds keep bucket numbers small."""
 
 OPTIONAL_NOTE: Final = "left out where it is not known"
 
@@ -35,7 +51,7 @@ class Satisfaction(Model):
 
 def names_employee(key: str) -> bool:
     """Whether a field's or attribute's name speaks of an employee."""
-    return not EMPLOYEE_WORDS.isdisjoint(re.split(r"[^a-z]+", key.lower()))
+    return any(word.startswith(EMPLOYEE_WORDS) for word in re.split(r"[^a-z]+", key.lower()))
 
 
 class Details(Model):
@@ -73,7 +89,7 @@ class Contact(Details):
     """One contact, as a source sends it. Identity is (source, event_id)."""
 
     event_id: Identifier
-    occurred_at: AwareDatetime = Field(description="when it arrived, with a zone")
+    occurred_at: Moment = Field(description="when it arrived, with a zone")
     country: Country = Field(description="ISO 3166-1 alpha-2; the market of the account, not the place")
     topic: Slug
     channel: Channel
@@ -93,7 +109,7 @@ AmendmentReason = Literal["wrap_up", "retagged", "survey", "spam", "test", "dupl
 class AmendmentSet(Details):
     """The fields an amendment sets: any but identity."""
 
-    occurred_at: AwareDatetime | None = None
+    occurred_at: Moment | None = None
     country: Country | None = None
     topic: Slug | None = None
     channel: Channel | None = None
@@ -123,6 +139,12 @@ class AmendmentRecord(Amendment, LogRecord):
     source: Slug
 
 
+class Tick(Versioned):
+    """POST /v1/ticks, in data mode: time has passed up to `at`."""
+
+    at: Moment
+
+
 class TickRecord(LogRecord):
     """Time passes: without `at` the log's append time counts (wall mode), with `at` that (data mode)."""
 
@@ -139,4 +161,14 @@ def schema_example() -> dict[str, Any]:
         "topic": "atm",
         "channel": "phone",
         "handler": "in_house",
+    }
+
+
+def amendment_example() -> dict[str, Any]:
+    """An amendment as documentation shows it."""
+    return {
+        "amendment_id": "wrap-up-1",
+        "event_id": "7d1c1a9e-0c5b-4f0e-9a59-5a1f2f6d0f0a",
+        "reason": "wrap_up",
+        "set": {"topic": "cards", "handled_seconds": 240},
     }

@@ -1,0 +1,1 @@
+"""What ingest reads from outside the log: its key file."""

@@ -1,0 +1,1 @@
+"""What a valid contact is, in values only: no I/O, no clock."""

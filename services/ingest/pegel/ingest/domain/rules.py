@@ -1,0 +1,56 @@
+"""What a valid item must obey beside its schema: who may send it, and when it may have arrived."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pegel.ingest.domain.refusals import Reason, Refusal
+from pegel.schemas.contact import Amendment, Contact
+from pegel.schemas.rejected import FieldError
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """For the items of one request. source: of the token; None: where there are no tokens, the item's own or `local`.
+
+    oldest, newest: bounds of occurred_at in wall mode; None in data mode, whose files are of the past.
+    """
+
+    source: str | None
+    oldest: datetime | None = None
+    newest: datetime | None = None
+
+    @classmethod
+    def at(cls, now: datetime, source: str | None, *, ahead_seconds_max: int, age_days_max: int) -> "Rules":
+        """The rules of wall mode at `now`."""
+        return cls(source, now - timedelta(days=age_days_max), now + timedelta(seconds=ahead_seconds_max))
+
+    def source_of(self, item: Contact | Amendment) -> str:
+        """Whose item it is."""
+        return self.source or item.source or "local"
+
+    def refuse(self, index: int, item: Contact | Amendment) -> Refusal | None:
+        """None when the item may pass."""
+        when = _time_of(item)
+        late = when is not None and self.newest is not None and when > self.newest
+        old = when is not None and self.oldest is not None and when < self.oldest
+        foreign = self.source is not None and item.source is not None and item.source != self.source
+        if not (late or old or foreign):
+            return None
+        reason: Reason = "source" if foreign else "time"
+        errors = []
+        if late or old:
+            path = "occurred_at" if isinstance(item, Contact) else "set.occurred_at"
+            errors.append(FieldError(field=path, reason=AHEAD if late else OLD))
+        if foreign:
+            errors.append(FieldError(field="source", reason="is not the source that the token is for"))
+        return Refusal(index, reason, tuple(errors), item.model_dump(mode="json", exclude_none=True))
+
+
+def _time_of(item: Contact | Amendment) -> datetime | None:
+    if isinstance(item, Contact):
+        return item.occurred_at
+    return item.set.occurred_at if item.set else None
+
+
+AHEAD = "lies further ahead than is accepted (PEGEL_AHEAD_SECONDS_MAX)"
+OLD = "is older than is accepted (PEGEL_AGE_DAYS_MAX)"

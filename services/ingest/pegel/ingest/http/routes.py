@@ -1,0 +1,161 @@
+"""POST /v1/contacts, /v1/amendments, /v1/ticks: authentication, limits, and what an outcome is as an answer."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import ValidationError
+
+from pegel.eventlog.port import LogUnavailable
+from pegel.ingest import metrics
+from pegel.ingest.domain.reading import ITEMS_MAX, TooManyError, UnreadableError
+from pegel.ingest.http.bodies import JSON, NDJSON, RETRY_AFTER, Bodies, form_of
+from pegel.ingest.http.documents import items_body, one_body
+from pegel.ingest.pipeline.intake import Delivery, Headers, Intake, Outcome
+from pegel.runtime.auth import Principal, Tokens
+from pegel.runtime.http import ProblemError, authenticate, field_errors, problem_responses, trace_of
+from pegel.schemas.accepted import Accepted, PartlyAccepted, RejectedItem, Ticked
+from pegel.schemas.contact import Amendment, Contact, Tick, amendment_example, schema_example
+
+Take = Callable[[Delivery], Awaitable[Outcome]]
+PROBLEMS: Final = problem_responses(400, 401, 403, 413, 415, 422, 503)
+
+
+@dataclass(slots=True)
+class State:
+    """What the routes need. intake: None until the log is open."""
+
+    tokens: Tokens
+    wall: bool
+    bodies: Bodies
+    intake: Intake | None = None
+
+    def opened(self) -> Intake:
+        if self.intake is None:
+            raise ProblemError(503, "the log is not open yet", headers=RETRY_AFTER)
+        return self.intake
+
+
+def routes(state: State) -> APIRouter:
+    """The routes of /v1."""
+    router = APIRouter(prefix="/v1")
+    sender = Annotated[Principal, Depends(authenticate(state.tokens, "source"))]
+
+    @router.post(
+        "/contacts",
+        status_code=202,
+        response_model=Accepted,
+        responses={207: {"model": PartlyAccepted, "description": "Some were accepted"}, **PROBLEMS},
+        openapi_extra=items_body(Contact, schema_example()),
+        tags=["contacts"],
+        operation_id="post_contacts",
+    )
+    async def post_contacts(request: Request, principal: sender) -> Response:
+        """Take one contact, an array of contacts, or NDJSON. 202 means that the log has them durably.
+
+        A contact that comes again (same source and event_id) is accepted and counted once, so what was answered by 503,
+        or not at all, is safely sent again.
+        """
+        return await _items(state, request, principal, state.opened().contacts)
+
+    @router.post(
+        "/amendments",
+        status_code=202,
+        response_model=Accepted,
+        responses={207: {"model": PartlyAccepted, "description": "Some were accepted"}, **PROBLEMS},
+        openapi_extra=items_body(Amendment, amendment_example()),
+        tags=["contacts"],
+        operation_id="post_amendments",
+    )
+    async def post_amendments(request: Request, principal: sender) -> Response:
+        """Take what became known of contacts later: one amendment, an array, or NDJSON."""
+        return await _items(state, request, principal, state.opened().amendments)
+
+    @router.post(
+        "/ticks",
+        status_code=202,
+        response_model=Ticked,
+        responses=PROBLEMS | problem_responses(409),
+        openapi_extra=one_body(Tick),
+        tags=["time"],
+        operation_id="post_ticks",
+    )
+    async def post_ticks(request: Request, _: sender) -> Response:
+        """Let time pass up to `at`. Only on a log in data mode (PEGEL_CLOCK=data), whose time moves by this alone."""
+        intake = state.opened()
+        if not state.wall:
+            form_of(request, JSON)
+            async with state.bodies.read(request) as body:
+                try:
+                    at = Tick.model_validate_json(body).at
+                except ValidationError as error:
+                    raise _invalid(error) from None
+            try:
+                return _json(202, Ticked(partitions=await intake.tick(at, _headers(request))))
+            except LogUnavailable as error:
+                raise _unavailable(error) from None
+        raise ProblemError(409, "the log is in wall mode (PEGEL_CLOCK=wall): its time passes by itself")
+
+    return router
+
+
+async def _items(state: State, request: Request, principal: Principal, take: Take) -> Response:
+    begun = time.perf_counter()
+    form = form_of(request, JSON, NDJSON)
+    source = principal.name if state.tokens.needed else None
+    async with state.bodies.read(request) as body:
+        try:
+            outcome = await take(Delivery(body, form, source, datetime.now(UTC), _headers(request)))
+        except UnreadableError as error:
+            raise ProblemError(400, f"the body is not JSON: {error}") from None
+        except TooManyError:
+            raise ProblemError(413, f"at most {ITEMS_MAX} items at once") from None
+        except LogUnavailable as error:
+            raise _unavailable(error) from None
+        finally:
+            metrics.REQUEST_SECONDS.observe(time.perf_counter() - begun)
+    return _answer(outcome)
+
+
+def _answer(outcome: Outcome) -> Response:
+    """202 if all were accepted, 422 if none, else 207."""
+    if not outcome.refused:
+        return _json(202, Accepted(accepted=outcome.accepted))
+    if outcome.accepted:
+        items = tuple(RejectedItem(index=each.index, errors=each.named("", "item")) for each in outcome.refused)
+        return _json(207, PartlyAccepted(accepted=outcome.accepted, rejected=len(items), items=items))
+    errors = [
+        error for each in outcome.refused for error in each.named("" if outcome.single else f"[{each.index}]", "body")
+    ]
+    raise ProblemError(422, errors=tuple(errors))
+
+
+def _json(status: int, answer: Accepted | PartlyAccepted | Ticked) -> Response:
+    return Response(answer.__pydantic_serializer__.to_json(answer), status, media_type=JSON)
+
+
+def _headers(request: Request) -> Headers:
+    """What the records carry of the request: its trace context, where it has a valid one."""
+    traceparent = request.headers.get("traceparent")
+    if traceparent and trace_of(value := traceparent.encode("latin-1")):
+        return (("traceparent", value),)
+    return ()
+
+
+def _invalid(error: ValidationError) -> ProblemError:
+    details = error.errors(include_url=False, include_input=False)
+    if any(detail["type"] == "json_invalid" for detail in details):
+        return ProblemError(400, "the body is not JSON")
+    return ProblemError(
+        422,
+        errors=tuple(
+            each if each.field else each.model_copy(update={"field": "body"}) for each in field_errors(details)
+        ),
+    )
+
+
+def _unavailable(error: LogUnavailable) -> ProblemError:
+    return ProblemError(503, f"the log does not take records at the moment: {error}", headers=RETRY_AFTER)

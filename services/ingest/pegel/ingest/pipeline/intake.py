@@ -1,0 +1,128 @@
+"""The way of a body: read, checked, made pseudonymous, appended, acknowledged; what is refused goes to `rejected`."""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from pegel.eventlog.keys import contact_key, partition_of
+from pegel.eventlog.port import CONTACTS, REJECTED, LogUnavailable, NewRecord
+from pegel.ingest import metrics
+from pegel.ingest.domain import reading, refusals
+from pegel.ingest.domain.pseudonyms import Pseudonymise
+from pegel.ingest.domain.reading import AMENDMENT, CONTACT, Batch, Form, Kind, T, UnreadableError
+from pegel.ingest.domain.records import amendment_record, contact_record
+from pegel.ingest.domain.refusals import Refusal
+from pegel.ingest.domain.rules import Rules
+from pegel.ingest.pipeline.appends import Appends
+from pegel.schemas.contact import Contact, TickRecord
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What came in one request. source: of the token, None without tokens. headers: what the records carry on of it."""
+
+    body: bytes
+    form: Form
+    source: str | None
+    now: datetime
+    headers: Headers = ()
+
+
+LARGE_BYTES: Final = 256 * 1024
+"""Bodies above this are read in a thread, so that others are answered in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a body's items."""
+
+    single: bool
+    accepted: int
+    refused: list[Refusal]
+
+
+class Intake:
+    """Takes bodies once the log is open. rules: those of the moment, for a source."""
+
+    def __init__(
+        self, appends: Appends, pseudonymise: Pseudonymise, rules: Callable[[datetime, str | None], Rules]
+    ) -> None:
+        self._appends, self._pseudonymise, self._rules = appends, pseudonymise, rules
+
+    async def contacts(self, delivery: Delivery) -> Outcome:
+        """Raises UnreadableError, TooManyError, LogUnavailable (nothing is acknowledged, part may be in the log)."""
+        outcome = await self._take(CONTACT, delivery)
+        metrics.ACCEPTED.inc(outcome.accepted)
+        for refusal in outcome.refused:
+            metrics.REJECTED.labels(refusal.reason).inc()
+        return outcome
+
+    async def amendments(self, delivery: Delivery) -> Outcome:
+        """As contacts; an amendment goes where its contact went."""
+        outcome = await self._take(AMENDMENT, delivery)
+        metrics.AMENDMENTS_ACCEPTED.inc(outcome.accepted)
+        for refusal in outcome.refused:
+            metrics.AMENDMENTS_REJECTED.labels(refusal.reason).inc()
+        return outcome
+
+    async def tick(self, at: datetime | None, headers: Headers = ()) -> int:
+        """Append a tick to every partition; how many there are."""
+        record = [NewRecord(TickRecord(at=at).encode(), None, headers)]
+        await self._appends.append(CONTACTS, dict.fromkeys(range(self._appends.partitions), record))
+        metrics.TICKS.inc(self._appends.partitions)
+        return self._appends.partitions
+
+    async def _take(self, kind: Kind[T], delivery: Delivery) -> Outcome:
+        try:
+            if len(delivery.body) > LARGE_BYTES:
+                batch, groups = await asyncio.to_thread(self._prepare, kind, delivery)
+            else:
+                batch, groups = self._prepare(kind, delivery)
+        except UnreadableError as error:
+            await self._reject(kind, delivery, [refusals.unreadable(0, str(error))])
+            raise
+        if groups:
+            await self._appends.append(CONTACTS, groups)
+        if batch.refused:
+            await self._reject(kind, delivery, batch.refused)
+        return Outcome(batch.single, sum(map(len, groups.values())), batch.refused)
+
+    def _prepare(self, kind: Kind[T], delivery: Delivery) -> tuple[Batch[T], dict[int, list[NewRecord]]]:
+        """The refusals in order, and the records by partition. The models are used up."""
+        batch = reading.read(kind, delivery.body, delivery.form)
+        rules = self._rules(delivery.now, delivery.source)
+        partitions, pseudonymise, headers = self._appends.partitions, self._pseudonymise, delivery.headers
+        groups: defaultdict[int, list[NewRecord]] = defaultdict(list)
+        late: list[Refusal] = []
+        for index, item in batch.valid:
+            if refusal := rules.refuse(index, item):
+                late.append(refusal)
+                continue
+            source = rules.source_of(item)
+            key = contact_key(source, item.event_id)
+            encode = contact_record if isinstance(item, Contact) else amendment_record
+            record = NewRecord(encode(item, source, pseudonymise), key, headers)
+            groups[partition_of(key, partitions)].append(record)
+        batch.valid.clear()  # only the records are needed while the log works
+        if late:
+            batch.refused.extend(late)
+            batch.refused.sort(key=lambda refusal: refusal.index)
+        return batch, groups
+
+    async def _reject(self, kind: Kind[T], delivery: Delivery, refused: list[Refusal]) -> None:
+        """Keep refusals for those who run Pegel.
+
+        When the log is away the answer stays what it is, the sender's fault; `Appends` counts and says the failure.
+        """
+        records = [
+            NewRecord(refusals.rejected_record(kind.what, delivery.source, each), None, delivery.headers)
+            for each in refused
+        ]
+        with contextlib.suppress(LogUnavailable):
+            await self._appends.append(REJECTED, {0: records})
