@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from pegel.runtime.errors import OperationalError
+
 CONTACTS, REJECTED, COUNTS, WINDOWS, STATE, LINKED, META = (
     "contacts", "rejected", "counts", "windows", "state", "linked", "meta",
 )  # fmt: skip
 STREAMS = (CONTACTS, REJECTED, COUNTS, WINDOWS, STATE, LINKED, META)
 
 
-class LogError(Exception):
+class LogError(OperationalError):
     """Something is wrong with the log; the text is for a person and names the stream or address."""
 
 

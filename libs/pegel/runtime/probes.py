@@ -12,27 +12,34 @@ from pegel.runtime import metrics
 
 @dataclass(slots=True)
 class Probe:
-    """The state of one service. waiting_for: why it isn't ready yet, None when it is."""
+    """The state of one service, which may have several parts (loops); it is ready when all of them are."""
 
     service: str
     stuck_after_seconds: float = 120.0
-    waiting_for: str | None = "starting"
+    parts: tuple[str, ...] = ("service",)
     draining: bool = False
     dependencies: dict[str, str | None] = field(default_factory=dict)
     """Name to None when it answers, else to what is wrong, in a sentence without customer, team or money."""
-    _progress: float = field(default_factory=time.monotonic)
-    _watched: bool = False
+    _waiting: dict[str, str] = field(default_factory=dict)
+    _progress: dict[str, float] = field(default_factory=dict)
 
-    def ready(self) -> None:
-        self.waiting_for = None
+    def __post_init__(self) -> None:
+        self._waiting = dict.fromkeys(self.parts, "starting")
 
-    def wait_for(self, what: str) -> None:
-        self.waiting_for = what
+    @property
+    def waiting_for(self) -> str | None:
+        """Why it isn't ready, None when it is."""
+        return "; ".join(dict.fromkeys(self._waiting.values())) or None
 
-    def progress(self) -> None:
-        """Call in each turn of the service's loop; a service that never calls is not watched."""
-        self._watched = True
-        self._progress = time.monotonic()
+    def ready(self, part: str = "service") -> None:
+        self._waiting.pop(part, None)
+
+    def wait_for(self, what: str, part: str = "service") -> None:
+        self._waiting[part] = what
+
+    def progress(self, part: str = "service") -> None:
+        """Call in each turn of a part's loop; a part that never calls is not watched."""
+        self._progress[part] = time.monotonic()
 
     def dependency(self, name: str, fault: str | None) -> None:
         """Note that a dependency answers (fault None) or what is wrong with it."""
@@ -41,7 +48,8 @@ class Probe:
 
     @property
     def progress_age_seconds(self) -> float:
-        return time.monotonic() - self._progress if self._watched else 0.0
+        """Seconds since the part that is furthest behind made progress."""
+        return time.monotonic() - min(self._progress.values()) if self._progress else 0.0
 
     def health(self) -> tuple[int, dict[str, object]]:
         """Status and body of /healthz."""

@@ -22,6 +22,7 @@ import uvloop
 from fastapi import FastAPI
 
 from pegel.runtime import logs
+from pegel.runtime.errors import OperationalError
 from pegel.runtime.probes import Probe
 from pegel.runtime.settings import PREFIX, ConfigurationError, Settings
 
@@ -141,7 +142,9 @@ def _fault(task: "asyncio.Task[None]") -> int:
         for fault in error.faults:
             print(fault, file=sys.stderr, flush=True)  # noqa: T201  (for the person who starts it, as the CLI does)
         return 2
-    if error is None:
+    if isinstance(error, OperationalError):
+        log.error("failed", task=task.get_name(), reason=str(error))
+    elif error is None:
         log.error("ended", task=task.get_name())
     else:
         log.error("failed", task=task.get_name(), error=type(error).__name__, reason=str(error), exc_info=error)

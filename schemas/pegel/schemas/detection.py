@@ -17,7 +17,7 @@ Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-
 
 
 class Additions(Model):
-    """What was added to (positive) or taken from (negative) cells. Columns of equal length; `cells` is their dictionary.
+    """What was added to (positive) or taken from (negative) cells. Columns of equal length; `cells`: their dictionary.
 
     bucket: its number since 1970 (it starts at bucket x bucket_seconds). contacts, handled_seconds: sums.
     """
@@ -32,7 +32,8 @@ class Additions(Model):
 class PartitionTotals(Model):
     """Running sums of one partition since the log was made, of all records before the origin's offset.
 
-    contacts = copies + conflicts + voided + open + counted; counted is the sum of all contacts in counts records.
+    contacts = copies + voided + open + counted; conflicts are copies that said something else; counted is the sum of
+    all contacts in counts records.
     """
 
     contacts: Count = 0
@@ -46,8 +47,9 @@ class PartitionTotals(Model):
 class CountsRecord(LogRecord):
     """Stream counts: one partition closed the buckets [closed_from, closed_to), in numbers since 1970.
 
-    gap_before: buckets below this number were closed too late to have been observed (wall mode) or lie in a gap (data
-    mode). additions: for the buckets closed, and for earlier ones (late contacts, amendments).
+    Buckets in [gap_from, gap_to) were closed too late to have been observed (wall mode) or were skipped by a tick
+    that moved more than a day (data mode). additions: for the buckets closed, and for earlier ones (late contacts,
+    amendments).
     A large one is split: `last` is false for all parts but the last, and only the last closes.
     """
 
@@ -55,7 +57,8 @@ class CountsRecord(LogRecord):
     origin: Origin
     closed_from: int
     closed_to: int
-    gap_before: int
+    gap_from: int
+    gap_to: int
     last: bool = True
     additions: Additions
     totals: PartitionTotals

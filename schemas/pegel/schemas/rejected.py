@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from pegel.schemas.base import LogRecord, Model
+from pegel.schemas.base import LogRecord, Model, Origin
 
 
 class FieldError(Model):
@@ -43,3 +43,4 @@ class RejectedRecord(LogRecord):
     item: dict[str, Any] | None = None
     partition: int | None = None
     offset: int | None = None
+    origin: Origin | None = None

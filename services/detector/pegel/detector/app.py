@@ -1,0 +1,105 @@
+"""The detector's composition root: counter, judge, or both."""
+
+import asyncio
+import functools
+import importlib.resources
+import os
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Literal
+
+from pegel.detector.counter.domain import counting
+from pegel.detector.counter.pipeline import Counting
+from pegel.detector.judge.domain import judging
+from pegel.detector.judge.domain.models.negative_binomial import NegativeBinomial
+from pegel.detector.judge.domain.models.river_gaussian import RiverGaussian
+from pegel.detector.judge.domain.seasons import Zones
+from pegel.detector.judge.pipeline import Judging
+from pegel.detector.judge.ports import Detector
+from pegel.eventlog.connect import connect
+from pegel.eventlog.identity import Identity, open_identity
+from pegel.eventlog.port import EventLog
+from pegel.runtime.http import make_app
+from pegel.runtime.probes import Probe
+from pegel.runtime.serve import Service
+from pegel.runtime.settings import ConfigurationError, Settings
+
+MODELS: dict[str, Callable[[int, Zones], Detector]] = {
+    "negative_binomial": NegativeBinomial,
+    "river_gaussian": RiverGaussian,
+}
+
+
+def build(settings: Settings, only: Literal["counter", "judge"] | None = None) -> Service:
+    """The detector, or one of its halves. Raises ConfigurationError for a model that does not exist."""
+    if settings.model not in MODELS:
+        raise ConfigurationError([f"PEGEL_MODEL={settings.model}: the models are {', '.join(MODELS)}"])
+    probe = Probe("detector", parts=("counter", "judge") if only is None else (only,))
+    app = make_app(
+        "detector",
+        probe,
+        title="Pegel detector",
+        description="Counts contacts and judges the counts. It has probes and metrics, and no other interface.",
+        body_bytes_max=settings.body_bytes_max,
+    )
+
+    async def run(stop: asyncio.Event) -> None:
+        log = connect(settings)
+        try:
+            identity = await open_identity(log, settings)
+            await asyncio.gather(*halves(log, identity, settings, probe, only, stop))
+        finally:
+            await log.close()
+
+    return Service("detector", settings.detector_port, app, probe, run)
+
+
+def halves(
+    log: EventLog,
+    identity: Identity,
+    settings: Settings,
+    probe: Probe,
+    only: Literal["counter", "judge"] | None,
+    stop: asyncio.Event,
+) -> list[Coroutine[None, None, None]]:
+    """The loops to run, made of the log's identity and the settings."""
+    meta, owner = identity.meta, f"{socket.gethostname()}-{os.getpid()}"[:128]
+    loops = []
+    if only != "judge":
+        rules = counting.Rules(
+            clock=meta.clock,
+            bucket_seconds=meta.bucket_seconds,
+            delay_seconds=meta.delay_seconds,
+            dimensions=meta.dimensions,
+            made_at_ms=identity.made_at_ms,
+            horizon_hours=settings.dedup_horizon_hours,
+        )
+        loops.append(Counting(log, rules, owner, probe).run(stop))
+    if only != "counter":
+        judge_rules = judging.Rules(
+            clock=meta.clock,
+            bucket_seconds=meta.bucket_seconds,
+            delay_seconds=meta.delay_seconds,
+            partitions=meta.partitions,
+            dimensions=meta.dimensions,
+            made_at_ms=identity.made_at_ms,
+            max_segments=settings.max_segments,
+        )
+        country_at = meta.dimensions.index("country") if "country" in meta.dimensions else None
+        make: Callable[[], Detector] = functools.partial(
+            MODELS[settings.model], meta.bucket_seconds, Zones(zone_of_country(), country_at)
+        )
+        loops.append(Judging(log, judge_rules, make, owner, probe, meta.partitions).run(stop))
+    return loops
+
+
+@functools.cache
+def zone_of_country() -> dict[str, str]:
+    """The IANA zone that stands first for each ISO country in tzdata's zone.tab: the one with most people, mostly."""
+    zones: dict[str, str] = {}
+    table = importlib.resources.files("tzdata.zoneinfo").joinpath("zone.tab").read_text("utf-8")
+    for line in table.splitlines():
+        if not line.startswith("#"):
+            country, _, zone, *_ = line.split("\t")
+            zones.setdefault(country, zone)
+    return zones

@@ -1,0 +1,1 @@
+"""The counter: drops copies, applies amendments, counts contacts by bucket and cell."""

@@ -1,0 +1,1 @@
+"""Counting, pure: state and record in, outputs out. Reads no clock."""

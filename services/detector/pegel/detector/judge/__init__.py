@@ -1,0 +1,1 @@
+"""The judge: judges counts. Baselines, spikes, explanations."""

@@ -1,0 +1,526 @@
+"""The judge's state machine: counts records in, window, spike and bucket records out.
+
+A bucket is judged once every partition has closed it; partitions are added in their order, so the order of arrival
+changes nothing. What is added to a bucket judged before is passed on as a late window.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, NamedTuple, cast
+
+import msgspec
+import numpy as np
+
+from pegel.detector.judge.domain.history import History, HistoryParts
+from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement
+from pegel.detector.judge.domain.segments import Segments
+from pegel.detector.judge.domain.spikes import (
+    CLOSE_SCORE,
+    CLOSE_SECONDS,
+    EXCESS_MIN,
+    GROWN,
+    OPEN_SCORE,
+    Spike,
+    explain,
+    onset_of,
+)  # fmt: skip
+from pegel.schemas.base import LogRecord, Origin
+from pegel.schemas.detection import (
+    Additions,
+    BucketRecord,
+    Covered,
+    PartitionTotals,
+    SpikeRecord,
+    SpikeState,
+    WindowRecord,
+    WindowStatus,
+)  # fmt: skip
+
+MISSING_MS: Final = 60_000
+"""Wall mode: a partition that is missing for this long of append time is left out of a bucket."""
+LIVE_KEPT_SECONDS: Final = 86_400
+"""How long live buckets are kept for a history that comes after them."""
+GAPS_KEPT_SECONDS: Final = 35 * 86_400
+"""Gaps are remembered as long as a late contact may come (ingest's age limit)."""
+SEGMENTS_A_RECORD: Final = 2_000
+
+
+class In(NamedTuple):
+    """A record of the stream counts as the judge takes it."""
+
+    offset: int
+    time_ms: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What was chosen when the log was made, and how many segments are kept apart."""
+
+    clock: Literal["wall", "data"]
+    bucket_seconds: int
+    delay_seconds: int
+    partitions: int
+    dimensions: tuple[str, ...]
+    made_at_ms: int
+    max_segments: int
+
+
+class CountsLine(msgspec.Struct):
+    """What the judge reads of a CountsRecord."""
+
+    origin: "OriginLine"
+    closed_from: int
+    closed_to: int
+    gap_from: int
+    gap_to: int
+    additions: "AdditionsLine"
+    totals: dict[str, int]
+    last: bool = True
+
+
+class OriginLine(msgspec.Struct):
+    producer: str
+    epoch: int
+    partition: int
+    offset: int
+    place: int
+
+
+class AdditionsLine(msgspec.Struct):
+    cells: list[dict[str, str]]
+    bucket: list[int]
+    cell: list[int]
+    contacts: list[int]
+    handled_seconds: list[int]
+
+
+_counts = msgspec.json.Decoder(CountsLine)
+
+Row = tuple[dict[str, str], int, int]
+"""Cell, contacts, handled seconds."""
+
+
+@dataclass(slots=True)
+class _Partition:
+    first: int | None = None
+    closed_to: int | None = None
+    gaps: list[tuple[int, int]] = field(default_factory=list)
+    pending: dict[int, list[Row]] = field(default_factory=lambda: defaultdict(list))
+    covered: Covered | None = None
+
+    def gap(self, bucket: int) -> bool:
+        return any(start <= bucket < end for start, end in self.gaps)
+
+
+class Judge:
+    """The state. `apply` takes the records of counts in order; a replay gives the same outputs."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        epoch: int,
+        make_detector: Callable[[], Any],
+        passes: Callable[[str, int, tuple[int, int]], bool],
+    ) -> None:
+        """make_detector: a fresh judge.ports.Detector. passes: whether to take an output of (producer, epoch, id)."""
+        self._rules = rules
+        self._make_detector = make_detector
+        self._detector = make_detector()
+        self._epoch = epoch
+        self._passes = passes
+        self._partitions = [_Partition() for _ in range(rules.partitions)]
+        self._segments = Segments(rules.dimensions, rules.max_segments)
+        self._known = 0
+        # The first bucket judged is the first that begins after the log was made.
+        self._first = -(-rules.made_at_ms // (rules.bucket_seconds * 1000)) if rules.clock == "wall" else None
+        self._next = self._first
+        self._gaps: deque[tuple[int, int]] = deque()
+        self._windows_contacts = 0
+        self._spikes: dict[int, Spike] = {}
+        self._late: list[tuple[int, list[Row]]] = []
+        self._history = HistoryParts()
+        self._live: list[tuple[int, Ints, Ints | None]] | None = []
+        self.history_steps = 0
+        self.refusals: list[str] = []
+        self._outputs: list[LogRecord] = []
+        self._offset = 0
+        self._place = 0
+        self._time_ms = 0
+
+    @property
+    def next_bucket(self) -> int | None:
+        """The first bucket that is not judged yet."""
+        return self._next
+
+    @property
+    def spikes_up(self) -> int:
+        return len(self._spikes)
+
+    @property
+    def segments(self) -> int:
+        return len(self._segments.names)
+
+    def apply(self, records: Iterable[tuple[In, str]]) -> list[LogRecord]:
+        """Take records (with their kind) in order; returns what is to be appended to windows, in order."""
+        for record, kind in records:
+            self._offset, self._place = record.offset, 0
+            self._time_ms = max(self._time_ms, record.time_ms)
+            if kind == "counts":
+                self._take_counts(record.value)
+                self._judge_ready()
+            elif kind in ("history", "history_end"):
+                self._take_history(kind, record.value)
+        outputs, self._outputs = self._outputs, []
+        return outputs
+
+    def _take_history(self, kind: str, value: bytes) -> None:
+        """Learn a history that is whole into a fresh detector, and then the live buckets since."""
+        try:
+            history = self._history.take(kind, value)
+        except ValueError as error:
+            self.refusals.append(str(error))
+            return
+        if history is None:
+            return
+        if self._live is None:
+            self.refusals.append(
+                f"a history is taken within {LIVE_KEPT_SECONDS // 3600} h of the first live bucket only"
+            )
+            return
+        for segment in history.segments:
+            self._segments.of(segment)
+        self._detector = self._make_detector()
+        self._known = 0
+        self._make_known()
+        self._learn(history)
+        seconds = self._rules.bucket_seconds
+        for bucket, observed, skip in self._live:
+            whole = np.pad(observed, (0, self._known - len(observed)))
+            self._detector.judge(bucket * seconds, whole)
+            self._detector.learn(bucket * seconds, seconds, whole, skip=skip)
+
+    def _learn(self, history: History) -> None:
+        rows = [self._segments.of(segment) for segment in history.segments]
+        until = self._live[0][0] * self._rules.bucket_seconds if self._live else None
+        for number, counts in enumerate(history.counts):
+            start = history.start + number * history.step_seconds
+            if until is not None and start + history.step_seconds > until:
+                break  # what was seen live is not learnt twice
+            observed = np.zeros(self._known, dtype=np.int64)
+            observed[rows] = counts
+            self._detector.learn(start, history.step_seconds, observed)
+            self.history_steps += 1
+
+    def _make_known(self) -> None:
+        """Tell the detector of segments that it doesn't know yet."""
+        new = self._segments.names[self._known :]
+        if new:
+            self._detector.add_segments(new)
+            self._known += len(new)
+
+    def _take_counts(self, value: bytes) -> None:
+        line = _counts.decode(value)
+        if not self._passes(line.origin.producer, line.origin.epoch, (line.origin.offset, line.origin.place)):
+            return
+        partition = self._partitions[line.origin.partition]
+        rows = line.additions
+        late: dict[int, list[Row]] = defaultdict(list)
+        for bucket, cell, contacts, handled in zip(
+            rows.bucket, rows.cell, rows.contacts, rows.handled_seconds, strict=True
+        ):
+            judged = bucket < self._next if self._next is not None else bucket < line.closed_from
+            (late if judged else partition.pending)[bucket].append((rows.cells[cell], contacts, handled))
+        if not line.last:
+            self._late.extend(sorted(late.items()))
+            return
+        if partition.first is None:
+            partition.first = partition.closed_to = line.closed_from
+        if line.gap_from < line.gap_to:
+            partition.gaps.append((line.gap_from, line.gap_to))
+        partition.closed_to = max(partition.closed_to or 0, line.closed_to)
+        partition.covered = Covered(
+            partition=line.origin.partition, offset=line.origin.offset, totals=PartitionTotals(**line.totals)
+        )
+        self._late.extend(sorted(late.items()))
+        if self._next is None and all(p.first is not None for p in self._partitions):
+            self._next = min(p.first for p in self._partitions if p.first is not None)
+
+    def _judge_ready(self) -> None:
+        """Judge every bucket that all partitions have closed, or that was waited for long enough."""
+        self._pass_on_late()
+        while self._next is not None:
+            bucket = self._next
+            missing = tuple(n for n, p in enumerate(self._partitions) if p.closed_to is None or p.closed_to <= bucket)
+            if missing and (len(missing) == len(self._partitions) or not self._waited_for(bucket)):
+                return
+            if any(p.gap(bucket) for p in self._partitions):
+                self._gap(bucket)
+            else:
+                self._observed(bucket, missing)
+            for p in self._partitions:
+                p.gaps = [g for g in p.gaps if g[1] > self._next]
+            while self._gaps and (self._next - self._gaps[0][1]) * self._rules.bucket_seconds > GAPS_KEPT_SECONDS:
+                self._gaps.popleft()
+            self._pass_on_late()
+
+    def _waited_for(self, bucket: int) -> bool:
+        if self._rules.clock != "wall":
+            return False
+        end_ms = (bucket + 1) * self._rules.bucket_seconds * 1000 + self._rules.delay_seconds * 1000
+        return self._time_ms >= end_ms + MISSING_MS
+
+    def _collect(self, bucket: int) -> list[Row]:
+        rows: list[Row] = []
+        for p in self._partitions:  # in partition order, whatever came first
+            rows.extend(p.pending.pop(bucket, ()))
+        return merged(rows)
+
+    def _observed(self, bucket: int, missing: tuple[int, ...]) -> None:
+        rows = self._collect(bucket)
+        numbers = self._number(rows)
+        observed = np.zeros(self._known, dtype=np.int64)
+        np.add.at(observed, numbers, [row[1] for row in rows])
+        start = bucket * self._rules.bucket_seconds
+        judgement: Judgement = self._detector.judge(start, np.maximum(observed, 0))
+        spiking = list(self._spikes)
+        skip = np.array(spiking, dtype=np.int64) if spiking else None
+        self._keep_live(bucket, observed, skip)
+        # An incident is not learnt, and neither is a bucket that nobody saw whole.
+        if not missing:
+            self._detector.learn(start, self._rules.bucket_seconds, np.maximum(observed, 0), skip=skip)
+        self._next = bucket + 1
+        self._window(bucket, "observed", rows, numbers, observed, judgement)
+        self._follow_spikes(bucket, observed, judgement)
+        self._bucket_record(bucket, bucket + 1, "observed", missing)
+
+    def _keep_live(self, bucket: int, observed: Ints, skip: Ints | None) -> None:
+        """Keep the first live buckets for a history that may still come."""
+        if self._live is None:
+            return
+        self._live.append((bucket, observed, skip))
+        if (bucket - self._live[0][0]) * self._rules.bucket_seconds >= LIVE_KEPT_SECONDS:
+            self._live = None
+
+    def _gap(self, bucket: int) -> None:
+        """A gap: what was counted is passed on and charged; a run of empty gaps is one record."""
+        assert self._next is not None  # noqa: S101
+        end = min([g[1] for p in self._partitions for g in p.gaps if g[0] <= bucket < g[1]], default=bucket + 1)
+        end = max(bucket + 1, min(end, *(p.closed_to or bucket + 1 for p in self._partitions)))
+        filled = sorted({b for p in self._partitions for b in p.pending if bucket <= b < end})
+        while bucket < end:
+            if filled and filled[0] == bucket:
+                to = bucket + 1
+                filled.pop(0)
+                rows = self._collect(bucket)
+                self._window(bucket, "gap", rows, self._number(rows), None, None)
+            else:
+                to = filled[0] if filled else end
+            self._detector.skip_gap(to - bucket)
+            self._gaps.append((bucket, to))
+            self._next = to
+            self._bucket_record(bucket, to, "gap", ())
+            bucket = to
+
+    def _pass_on_late(self) -> None:
+        late, self._late = self._late, []
+        for bucket, apart in late:
+            rows = merged(apart)
+            numbers = self._number(rows)
+            status: WindowStatus = "late"
+            if self._first is not None and bucket < self._first:
+                status = "early"
+            elif any(start <= bucket < end for start, end in self._gaps):
+                status = "gap"
+            elif self._next is not None:
+                for number, (_, contacts, _) in zip(numbers, rows, strict=True):
+                    self._detector.add_late(self._next - bucket, number, contacts)
+                    spike = self._spikes.get(number)
+                    if spike is not None and bucket * self._rules.bucket_seconds >= spike.onset:
+                        spike.observed += contacts
+            self._window(bucket, status, rows, numbers, None, None)
+
+    def _number(self, rows: list[Row]) -> list[int]:
+        """Segment numbers of the rows; new segments are made known to the detector."""
+        numbers = [self._segments.number(cell) for cell, _, _ in rows]
+        self._make_known()
+        return numbers
+
+    def _window(
+        self,
+        bucket: int,
+        status: WindowStatus,
+        rows: list[Row],
+        numbers: list[int],
+        observed: Ints | None,
+        judgement: Judgement | None,
+    ) -> None:
+        """Write the bucket's additions by segment; with a judgement all segments stand in it, else those with rows."""
+        self._windows_contacts += sum(row[1] for row in rows)
+        if observed is None or judgement is None:
+            present = sorted(set(numbers))
+            if not present:
+                return
+        else:
+            present = list(range(len(observed)))
+        for first in range(0, max(1, len(present)), SEGMENTS_A_RECORD):
+            part = present[first : first + SEGMENTS_A_RECORD]
+            place_of = {number: place for place, number in enumerate(part)}
+            mine = [k for k, number in enumerate(numbers) if number in place_of]
+            cells: dict[int, int] = {}
+            words: list[dict[str, str]] = []
+            cell_of = []
+            for k in mine:
+                cell = rows[k][0]
+                if id(cell) not in cells:
+                    cells[id(cell)] = len(words)
+                    words.append(cell)
+                cell_of.append(cells[id(cell)])
+            sums = [0] * len(part)
+            for k in mine:
+                sums[place_of[numbers[k]]] += rows[k][1]
+            additions = Additions.model_construct(
+                cells=tuple(words),
+                bucket=(bucket,) * len(mine),
+                cell=tuple(cell_of),
+                contacts=tuple(rows[k][1] for k in mine),
+                handled_seconds=tuple(rows[k][2] for k in mine),
+            )
+            scored: dict[str, Any] = {}
+            if judgement is not None:
+                span = slice(part[0], part[-1] + 1) if part else slice(0, 0)
+                scored = {
+                    "expected": rounded(judgement.expected[span]),
+                    "lower": rounded(judgement.lower[span]),
+                    "upper": rounded(judgement.upper[span]),
+                    "score": rounded(judgement.score[span]),
+                }
+            self._outputs.append(
+                WindowRecord.model_construct(
+                    origin=self._origin(),
+                    bucket=bucket,
+                    start=self._at(bucket),
+                    status=status,
+                    model=self._detector.version,
+                    segments=tuple(self._segments.names[number] for number in part),
+                    observed=tuple(sums),
+                    additions=additions,
+                    segment_of=tuple(place_of[numbers[k]] for k in mine),
+                    **scored,
+                )
+            )
+
+    def _follow_spikes(self, bucket: int, observed: Ints, judgement: Judgement) -> None:
+        end = (bucket + 1) * self._rules.bucket_seconds
+        excess = judgement.window_observed - judgement.window_expected
+        for row in np.flatnonzero((judgement.score >= OPEN_SCORE) & (excess >= EXCESS_MIN)).tolist():
+            if row not in self._spikes:
+                self._open(row, bucket, end, judgement)
+        for row in sorted(self._spikes):
+            spike = self._spikes[row]
+            if spike.opened_at != end:
+                spike.observed += int(observed[row])
+                spike.expected += float(judgement.expected[row])
+                if judgement.score[row] >= CLOSE_SCORE:
+                    spike.last_above = end
+                    spike.window_seconds = int(judgement.window_seconds[row])
+                    spike.window_observed = int(judgement.window_observed[row])
+                    spike.window_expected = float(judgement.window_expected[row])
+                    spike.score = float(judgement.score[row])
+            grown = spike.observed - spike.expected
+            if end - spike.last_above >= CLOSE_SECONDS:
+                del self._spikes[row]
+                self._spike("resolved", spike, end)
+            elif spike.opened_at == end:
+                spike.told_excess = grown
+                self._spike("opened", spike, end)
+            elif grown >= spike.told_excess * GROWN:
+                spike.told_excess = grown
+                self._spike("updated", spike, end)
+
+    def _open(self, row: int, bucket: int, end: int, judgement: Judgement) -> None:
+        length = max(1, int(judgement.window_seconds[row]) // self._rules.bucket_seconds)
+        seen, normal = self._detector.recent(row, length)
+        rise = onset_of(seen, normal)
+        segment = "/".join(self._segments.names[row])
+        self._spikes[row] = Spike(
+            spike_id=f"{segment}@{self._at(bucket):%Y-%m-%dT%H:%M:%SZ}",
+            row=row,
+            opened_at=end,
+            onset=(bucket + 1 - rise) * self._rules.bucket_seconds,
+            observed=int(seen[-rise:].sum()),
+            expected=float(normal[-rise:].sum()),
+            told_excess=0.0,
+            last_above=end,
+            window_seconds=int(judgement.window_seconds[row]),
+            window_observed=int(judgement.window_observed[row]),
+            window_expected=float(judgement.window_expected[row]),
+            score=float(judgement.score[row]),
+        )
+
+    def _spike(self, state: SpikeState, spike: Spike, end: int) -> None:
+        segment = self._segments.names[spike.row]
+        self._outputs.append(
+            SpikeRecord(
+                origin=self._origin(),
+                spike_id=spike.spike_id,
+                state=state,
+                segment=segment,
+                at=datetime.fromtimestamp(end, UTC),
+                onset=datetime.fromtimestamp(spike.onset, UTC),
+                opened_at=datetime.fromtimestamp(spike.opened_at, UTC),
+                window_seconds=spike.window_seconds,
+                observed=spike.window_observed,
+                expected=round(spike.window_expected, 4),
+                observed_since_onset=spike.observed,
+                expected_since_onset=round(spike.expected, 4),
+                score=round(spike.score, 3),
+                model=self._detector.version,
+                explanation=explain(spike, ", ".join(reversed(segment)), end=end),
+            )
+        )
+
+    def _bucket_record(
+        self, bucket: int, to: int, status: Literal["observed", "gap"], incomplete: tuple[int, ...]
+    ) -> None:
+        self._outputs.append(
+            BucketRecord.model_construct(
+                origin=self._origin(),
+                bucket=bucket,
+                to=to,
+                as_of=self._at(to),
+                status=status,
+                incomplete=incomplete,
+                covered=tuple(p.covered for p in self._partitions if p.covered is not None),
+                windows_contacts=self._windows_contacts,
+                segments=len(self._segments.names),
+                segments_refused=self._segments.refused,
+            )
+        )
+
+    def _at(self, bucket: int) -> datetime:
+        return datetime.fromtimestamp(bucket * self._rules.bucket_seconds, UTC)
+
+    def _origin(self) -> Origin:
+        origin = Origin.model_construct(
+            producer="judge/0", epoch=self._epoch, partition=0, offset=self._offset, place=self._place
+        )
+        self._place += 1
+        return origin
+
+
+def merged(rows: list[Row]) -> list[Row]:
+    """One row a cell: partitions count the same cell apart."""
+    sums: dict[tuple[tuple[str, str], ...], Row] = {}
+    for cell, contacts, handled in rows:
+        key = tuple(cell.items())
+        before = sums.get(key)
+        sums[key] = (cell, contacts, handled) if before is None else (cell, before[1] + contacts, before[2] + handled)
+    return list(sums.values())
+
+
+def rounded(values: Floats) -> tuple[float, ...]:
+    """To four decimals: enough for a chart, and a third of the bytes."""
+    return tuple(cast(list[float], np.round(values, 4).tolist()))

@@ -1,0 +1,27 @@
+"""The detector's metrics, declared in one place."""
+
+from prometheus_client import Counter, Gauge
+
+from pegel.runtime.metrics import REGISTRY
+
+CONTACTS_READ = Counter("pegel_counter_contacts_read", "Contacts read from the log", registry=REGISTRY)
+COPIES = Counter("pegel_counter_copies", "Contacts dropped as copies", registry=REGISTRY)
+REFUSED = Counter(
+    "pegel_counter_records_refused", "Records of contacts written to rejected", ["reason"], registry=REGISTRY
+)
+PARTITIONS = Gauge("pegel_counter_partitions", "Partitions of contacts that this counter reads", registry=REGISTRY)
+COUNTER_LAG = Gauge(
+    "pegel_counter_lag_records", "Records of contacts not counted yet", ["partition"], registry=REGISTRY
+)
+BUCKETS_JUDGED = Counter(
+    "pegel_judge_buckets_judged", "Bucket records written, by what they say", ["status"], registry=REGISTRY
+)
+SEGMENTS = Gauge("pegel_judge_segments", "Segments kept apart", registry=REGISTRY)
+SEGMENTS_REFUSED = Gauge(
+    "pegel_judge_segments_refused", "Segments beyond PEGEL_MAX_SEGMENTS, counted under topic other", registry=REGISTRY
+)
+SPIKES_UP = Gauge("pegel_judge_spikes_up", "Spikes that are up", registry=REGISTRY)
+SPIKES = Counter("pegel_judge_spikes_opened", "Spikes opened", registry=REGISTRY)
+HISTORY_STEPS = Gauge("pegel_judge_history_steps", "Intervals learnt from a history", registry=REGISTRY)
+JUDGE_LAG = Gauge("pegel_judge_lag_records", "Records of counts not judged yet", registry=REGISTRY)
+ACTIVE = Gauge("pegel_judge_active", "Whether this judge is the active one: 1 yes, 0 standby", registry=REGISTRY)
