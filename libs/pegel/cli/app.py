@@ -153,7 +153,6 @@ def simulate(
 ) -> None:
     """A simulated bank: weeks of history, then contacts as they come, and failing cash machines in Spain."""
     from pegel.cli.simulate.app import Options, simulate_bank
-
     from pegel.runtime.settings import load
 
     options = Options(seed=seed, weeks=weeks, failing_minutes=failing_minutes, end_with_stdin=end_with_stdin)

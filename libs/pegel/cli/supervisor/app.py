@@ -91,7 +91,7 @@ class _Supervisor:
             await self._stop("stopping")
             return 130 if self.signalled == signal.SIGINT else 0
         except _StopError as stop:
-            await self._stop(f"{stop.child.name} ended ({how_it_ended(stop.code)}); the others are stopped")
+            await self._stop("stopping the others")
             self.screen.strong(f"{stop.child.name} ended: {how_it_ended(stop.code)}. Its last lines:")
             for line in stop.child.last_lines:
                 self.screen.line(f"  {line}")
