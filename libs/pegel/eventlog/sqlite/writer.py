@@ -231,7 +231,8 @@ class Writer:
         first = connection.execute(statements.begin).fetchone()
         if first is None:
             return False
-        begin, _, _ = first
+        begin: int = first[0]
+        last: int
         last, _, last_bytes = connection.execute(statements.end).fetchone()
         hours, size_bytes = self._file.retention_hours, self._file.retention_bytes
         oldest_ms = 0 if hours is None else time.time_ns() // 1_000_000 - int(hours * 3_600_000)
@@ -240,7 +241,7 @@ class Writer:
         def kept(offset: int) -> bool:
             row: tuple[int, int] | None = connection.execute(statements.row, (offset,)).fetchone()
             # Another process may have forgotten it meanwhile.
-            return row is not None and bool(row[0] >= oldest_ms and row[1] > oldest_bytes)
+            return row is not None and row[0] >= oldest_ms and row[1] > oldest_bytes
 
         target = files.first_offset(begin, last, kept)
         if target > begin:

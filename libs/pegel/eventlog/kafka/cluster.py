@@ -1,0 +1,123 @@
+"""How the brokers are reached: options that all clients share, and what aiokafka's errors mean to a person."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiokafka import errors
+from aiokafka.admin import AIOKafkaAdminClient
+
+from pegel.eventlog.kafka.security import KafkaSecurity
+from pegel.eventlog.port import LogError, LogUnavailable
+
+REQUEST_TIMEOUT_MS = 10_000
+"""How long aiokafka waits for one answer; a log's deadline is kept by us, over all its attempts."""
+
+RETRY_SECONDS = 0.2
+
+_REFUSED = (
+    errors.AuthenticationFailedError,
+    errors.ClusterAuthorizationFailedError,
+    errors.GroupAuthorizationFailedError,
+    errors.IllegalSaslStateError,
+    errors.SaslAuthenticationFailed,
+    errors.TopicAuthorizationFailedError,
+    errors.UnsupportedSaslMechanismError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where the brokers are, which streams there are ours, and how long to wait for an answer."""
+
+    servers: Sequence[str]
+    prefix: str
+    security: KafkaSecurity
+    deadline_seconds: float
+
+    @property
+    def options(self) -> dict[str, object]:
+        """What every client of aiokafka is made with."""
+        return {
+            "bootstrap_servers": list(self.servers),
+            "client_id": f"pegel-{self.prefix}",
+            "request_timeout_ms": REQUEST_TIMEOUT_MS,
+            **self.security.options,
+        }
+
+    @property
+    def text(self) -> str:
+        return f"Kafka at {','.join(self.servers)}"
+
+    def topic(self, stream: str) -> str:
+        """Kafka's name of the stream."""
+        return f"{self.prefix}.{stream}"
+
+    def explain(self, error: Exception) -> LogError:
+        """The error as a sentence, and as LogUnavailable where trying again may help."""
+        match error:
+            case LogError():
+                return error
+            case TimeoutError():
+                return LogUnavailable(f"{self.text} did not answer within {self.deadline_seconds:g} s")
+            case errors.MessageSizeTooLargeError():
+                return LogError(f"{self.text} does not take records of this size: {error}")
+        if isinstance(error, _REFUSED):
+            return LogError(f"{self.text} refuses: {error} (PEGEL_KAFKA_SECURITY, _USERNAME, _PASSWORD)")
+        if isinstance(error, errors.KafkaError | OSError):
+            return LogUnavailable(f"{self.text} can't be used now: {error}")
+        return LogError(f"{self.text}: {error!r}")
+
+    @asynccontextmanager
+    async def within_deadline(self) -> AsyncIterator[None]:
+        """Errors and a deadline that passed leave as LogUnavailable or LogError."""
+        try:
+            async with asyncio.timeout(self.deadline_seconds):
+                yield
+        except (errors.KafkaError, TimeoutError, OSError) as error:
+            raise self.explain(error) from error
+
+    @asynccontextmanager
+    async def admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        """A client for questions about streams. To be used within the deadline."""
+        client = AIOKafkaAdminClient(**self.options)
+        try:
+            await bootstrap(client)
+            yield client
+        finally:
+            await client.close()
+
+    async def partitions(self, stream: str) -> int:
+        """The number of the stream's partitions, 0 when there is no such stream. To be used within the deadline."""
+        async with self.admin() as admin:
+            (found,) = await admin.describe_topics([self.topic(stream)])
+        error = errors.for_code(found["error_code"])
+        if error is errors.UnknownTopicOrPartitionError:
+            return 0
+        if error is not errors.NoError:
+            raise error(found["topic"])
+        return len(found["partitions"])
+
+    async def existing_partitions(self, stream: str) -> int:
+        """The same; LogError when there is no such stream."""
+        count = await self.partitions(stream)
+        if not count:
+            raise LogError(f"{self.text} has no stream {self.topic(stream)}")
+        return count
+
+
+class _Starts(Protocol):
+    async def start(self) -> None: ...
+
+
+async def bootstrap(client: _Starts) -> None:
+    """Start a client of aiokafka, again and again while no broker answers; whoever calls it sets the deadline."""
+    while True:
+        try:
+            await client.start()
+        except errors.KafkaConnectionError:
+            await asyncio.sleep(RETRY_SECONDS)
+        else:
+            return
