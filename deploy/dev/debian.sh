@@ -4,8 +4,9 @@
 set -eu
 # Java and Maven for Kafka; PostgreSQL; Prometheus (promtool with it) and Alertmanager; a browser with a font.
 packages="openjdk-17-jre-headless maven postgresql-15 prometheus prometheus-alertmanager chromium fonts-dejavu-core"
-# kubectl renders deploy/k8s. Where one is there already (often not Debian's), it is left alone.
-command -v kubectl >/dev/null || packages="$packages kubernetes-client"
+# Kustomize is built from source: Debian has none. A Go that is there already is as good as Debian's.
+kustomize=v5.0.3 # builds with Debian's Go 1.19
+command -v go >/dev/null || packages="$packages golang-go"
 missing=
 for package in $packages; do
   dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing="$missing $package"
@@ -29,3 +30,9 @@ fi
 echo "installed:$(for package in $packages; do dpkg-query -W -f ' ${Package} ${Version}' "$package" 2>/dev/null || true; done)"
 "$(dirname "$0")/kafka/kafka.sh" fetch
 echo "installed: Apache Kafka (jars in .cache/kafka)"
+bin=$(cd "$(dirname "$0")/../.." && pwd)/.cache/bin
+if [ "$("$bin/kustomize" version 2>/dev/null || true)" != "$kustomize" ]; then
+  GOBIN=$bin GOTOOLCHAIN=local go install -ldflags "-X sigs.k8s.io/kustomize/api/provenance.version=$kustomize" \
+    "sigs.k8s.io/kustomize/kustomize/v5@$kustomize"
+fi
+echo "installed: kustomize $kustomize (.cache/bin)"
