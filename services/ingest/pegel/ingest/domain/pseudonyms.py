@@ -4,18 +4,16 @@ Deleting the key ends all linkage. The hash is of the value alone, not of its so
 then calls is one; and it differs by field, so that an account's number that is also a customer's tells nothing.
 """
 
-from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any, Final
 
 FIELDS: Final = ("customer", "account", "case")
-KEY_BYTES_MIN: Final = 32
 Pseudonymise = Callable[[dict[str, Any]], None]
 
 
 def pseudonymiser(key: bytes) -> Pseudonymise:
-    """A function that replaces the pseudonym fields of a mapping in place: 22 characters of base64url, 128 bits."""
+    """A function that replaces the pseudonym fields of a mapping in place: 128 bits in hex."""
     secret = blake2b(key).digest()  # any length of key becomes what BLAKE2b takes
     hashers = tuple((name, blake2b(key=secret, digest_size=16, person=name.encode())) for name in FIELDS)
 
@@ -25,6 +23,6 @@ def pseudonymiser(key: bytes) -> Pseudonymise:
             if value is not None:
                 keyed = hasher.copy()
                 keyed.update(value.encode())
-                values[name] = urlsafe_b64encode(keyed.digest())[:22].decode()
+                values[name] = keyed.hexdigest()
 
     return replace

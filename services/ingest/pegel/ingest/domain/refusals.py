@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from pegel.schemas.base import SLUG_PATTERN
-from pegel.schemas.contact import names_employee
+from pegel.schemas.contact import RFC_3339_PATTERN, names_employee
 from pegel.schemas.rejected import FieldError, RejectedRecord
 
 Reason = Literal["unreadable", "missing_field", "unknown_field", "employee", "time", "source", "value"]
@@ -20,7 +20,10 @@ WHOLE: Final = ""
 FAULTS_MAX: Final = 20
 """Faults listed an item: who has more has understood nothing yet, and an answer stays small."""
 EMPLOYEE: Final = "names an employee; employees are never measured"
-SLUG: Final = "is no slug: lower-case letters, digits, - and _, at most 64, a letter or digit at both ends"
+PATTERNS: Final = {
+    SLUG_PATTERN: "is no slug: lower-case letters, digits, - and _, at most 64, a letter or digit at both ends",
+    RFC_3339_PATTERN: "is no time of RFC 3339 with a zone (1970 to 2199), such as 2026-11-22T02:31:07+01:00",
+}
 TELLABLE: Final = (
     "occurred_at", "country", "topic", "channel", "source", "handler", "site", "subtopic", "customer_segment",
     "nature", "demand", "complaint", "outcome", "waited_seconds", "handled_seconds", "resolved", "satisfaction",
@@ -126,5 +129,5 @@ def _explained(detail: ErrorDetails) -> FieldError:
         said = "is no country of ISO 3166-1 alpha-2"
     elif kind == "string_pattern_mismatch":
         pattern = detail.get("ctx", {}).get("pattern")
-        said = SLUG if pattern == SLUG_PATTERN else f"does not match {pattern}"
+        said = PATTERNS.get(str(pattern), f"does not match {pattern}")
     return FieldError(field=_path(loc), reason=said.removeprefix("Value error, ")[:300])

@@ -30,26 +30,24 @@ class Rules:
 
     def refuse(self, index: int, item: Contact | Amendment) -> Refusal | None:
         """None when the item may pass."""
-        when = _time_of(item)
-        late = when is not None and self.newest is not None and when > self.newest
-        old = when is not None and self.oldest is not None and when < self.oldest
+        when = item.occurred_at if type(item) is Contact else _amended_time(item)
         foreign = self.source is not None and item.source is not None and item.source != self.source
-        if not (late or old or foreign):
+        ahead = when is not None and self.newest is not None and when > self.newest
+        old = when is not None and self.oldest is not None and when < self.oldest
+        if not (foreign or ahead or old):
             return None
         reason: Reason = "source" if foreign else "time"
         errors = []
-        if late or old:
+        if ahead or old:
             path = "occurred_at" if isinstance(item, Contact) else "set.occurred_at"
-            errors.append(FieldError(field=path, reason=AHEAD if late else OLD))
+            errors.append(FieldError(field=path, reason=AHEAD if ahead else OLD))
         if foreign:
             errors.append(FieldError(field="source", reason="is not the source that the token is for"))
         return Refusal(index, reason, tuple(errors), item.model_dump(mode="json", exclude_none=True))
 
 
-def _time_of(item: Contact | Amendment) -> datetime | None:
-    if isinstance(item, Contact):
-        return item.occurred_at
-    return item.set.occurred_at if item.set else None
+def _amended_time(item: Contact | Amendment) -> datetime | None:
+    return item.set.occurred_at if isinstance(item, Amendment) and item.set else None
 
 
 AHEAD = "lies further ahead than is accepted (PEGEL_AHEAD_SECONDS_MAX)"
