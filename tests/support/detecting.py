@@ -61,7 +61,9 @@ class Counted:
 
     def put(self, minutes: float, record: LogRecord) -> list[LogRecord]:
         """Append at a time of the log and count; what came out."""
-        key = contact_key(record.source, record.event_id) if isinstance(record, ContactRecord | AmendmentRecord) else None
+        key = (
+            contact_key(record.source, record.event_id) if isinstance(record, ContactRecord | AmendmentRecord) else None
+        )
         read = counting.In(len(self.records), int(at(minutes).timestamp() * 1000), key, record.encode())
         self.records.append(read)
         return self.counter.apply([read])
@@ -73,7 +75,9 @@ class Counted:
 class Detection:
     """Counters of some partitions and a judge, connected by a list in place of the stream counts."""
 
-    def __init__(self, clock: str = "wall", partitions: int = 2, bucket_seconds: int = 60, max_segments: int = 100) -> None:
+    def __init__(
+        self, clock: str = "wall", partitions: int = 2, bucket_seconds: int = 60, max_segments: int = 100
+    ) -> None:
         self.counters = [Counted(clock, bucket_seconds, partition) for partition in range(partitions)]
         self.fence = Fence()
         self.judge = judging.Judge(

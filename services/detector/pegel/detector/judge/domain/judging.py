@@ -16,16 +16,7 @@ import numpy as np
 from pegel.detector.judge.domain.history import History, HistoryParts
 from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement
 from pegel.detector.judge.domain.segments import Segments
-from pegel.detector.judge.domain.spikes import (
-    CLOSE_SCORE,
-    CLOSE_SECONDS,
-    EXCESS_MIN,
-    GROWN,
-    OPEN_SCORE,
-    Spike,
-    explain,
-    onset_of,
-)  # fmt: skip
+from pegel.detector.judge.domain.spikes import Spike, SpikeTracker, explain
 from pegel.schemas.base import LogRecord, Origin
 from pegel.schemas.detection import (
     Additions,
@@ -39,7 +30,7 @@ from pegel.schemas.detection import (
 )  # fmt: skip
 
 MISSING_MS: Final = 60_000
-"""Wall mode: a partition that is missing for this long of append time is left out of a bucket."""
+"""Wall mode: a partition that has not closed a bucket this long (append time) after the first one did is left out."""
 LIVE_KEPT_SECONDS: Final = 86_400
 """How long live buckets are kept for a history that comes after them."""
 GAPS_KEPT_SECONDS: Final = 35 * 86_400
@@ -139,7 +130,9 @@ class Judge:
         self._next = self._first
         self._gaps: deque[tuple[int, int]] = deque()
         self._windows_contacts = 0
-        self._spikes: dict[int, Spike] = {}
+        self._spikes = SpikeTracker(rules.bucket_seconds)
+        self._closings: deque[tuple[int, int]] = deque()
+        """(closed_to, append time in ms) of the partition that was first to close so far."""
         self._late: list[tuple[int, list[Row]]] = []
         self._history = HistoryParts()
         self._live: list[tuple[int, Ints, Ints | None]] | None = []
@@ -157,7 +150,7 @@ class Judge:
 
     @property
     def spikes_up(self) -> int:
-        return len(self._spikes)
+        return len(self._spikes.up)
 
     @property
     def segments(self) -> int:
@@ -241,6 +234,8 @@ class Judge:
         if line.gap_from < line.gap_to:
             partition.gaps.append((line.gap_from, line.gap_to))
         partition.closed_to = max(partition.closed_to or 0, line.closed_to)
+        if not self._closings or line.closed_to > self._closings[-1][0]:
+            self._closings.append((line.closed_to, self._time_ms))
         partition.covered = Covered(
             partition=line.origin.partition, offset=line.origin.offset, totals=PartitionTotals(**line.totals)
         )
@@ -269,8 +264,9 @@ class Judge:
     def _waited_for(self, bucket: int) -> bool:
         if self._rules.clock != "wall":
             return False
-        end_ms = (bucket + 1) * self._rules.bucket_seconds * 1000 + self._rules.delay_seconds * 1000
-        return self._time_ms >= end_ms + MISSING_MS
+        while self._closings and self._closings[0][0] <= bucket:
+            self._closings.popleft()
+        return bool(self._closings) and self._time_ms >= self._closings[0][1] + MISSING_MS
 
     def _collect(self, bucket: int) -> list[Row]:
         rows: list[Row] = []
@@ -285,7 +281,7 @@ class Judge:
         np.add.at(observed, numbers, [row[1] for row in rows])
         start = bucket * self._rules.bucket_seconds
         judgement: Judgement = self._detector.judge(start, np.maximum(observed, 0))
-        spiking = list(self._spikes)
+        spiking = sorted(self._spikes.up)
         skip = np.array(spiking, dtype=np.int64) if spiking else None
         self._keep_live(bucket, observed, skip)
         # An incident is not learnt, and neither is a bucket that nobody saw whole.
@@ -337,9 +333,7 @@ class Judge:
             elif self._next is not None:
                 for number, (_, contacts, _) in zip(numbers, rows, strict=True):
                     self._detector.add_late(self._next - bucket, number, contacts)
-                    spike = self._spikes.get(number)
-                    if spike is not None and bucket * self._rules.bucket_seconds >= spike.onset:
-                        spike.observed += contacts
+                    self._spikes.add_late(number, bucket * self._rules.bucket_seconds, contacts)
             self._window(bucket, status, rows, numbers, None, None)
 
     def _number(self, rows: list[Row]) -> list[int]:
@@ -414,51 +408,11 @@ class Judge:
 
     def _follow_spikes(self, bucket: int, observed: Ints, judgement: Judgement) -> None:
         end = (bucket + 1) * self._rules.bucket_seconds
-        excess = judgement.window_observed - judgement.window_expected
-        for row in np.flatnonzero((judgement.score >= OPEN_SCORE) & (excess >= EXCESS_MIN)).tolist():
-            if row not in self._spikes:
-                self._open(row, bucket, end, judgement)
-        for row in sorted(self._spikes):
-            spike = self._spikes[row]
-            if spike.opened_at != end:
-                spike.observed += int(observed[row])
-                spike.expected += float(judgement.expected[row])
-                if judgement.score[row] >= CLOSE_SCORE:
-                    spike.last_above = end
-                    spike.window_seconds = int(judgement.window_seconds[row])
-                    spike.window_observed = int(judgement.window_observed[row])
-                    spike.window_expected = float(judgement.window_expected[row])
-                    spike.score = float(judgement.score[row])
-            grown = spike.observed - spike.expected
-            if end - spike.last_above >= CLOSE_SECONDS:
-                del self._spikes[row]
-                self._spike("resolved", spike, end)
-            elif spike.opened_at == end:
-                spike.told_excess = grown
-                self._spike("opened", spike, end)
-            elif grown >= spike.told_excess * GROWN:
-                spike.told_excess = grown
-                self._spike("updated", spike, end)
+        for state, spike in self._spikes.follow(end, observed, judgement, self._detector.recent, self._name):
+            self._spike(state, spike, end)
 
-    def _open(self, row: int, bucket: int, end: int, judgement: Judgement) -> None:
-        length = max(1, int(judgement.window_seconds[row]) // self._rules.bucket_seconds)
-        seen, normal = self._detector.recent(row, length)
-        rise = onset_of(seen, normal)
-        segment = "/".join(self._segments.names[row])
-        self._spikes[row] = Spike(
-            spike_id=f"{segment}@{self._at(bucket):%Y-%m-%dT%H:%M:%SZ}",
-            row=row,
-            opened_at=end,
-            onset=(bucket + 1 - rise) * self._rules.bucket_seconds,
-            observed=int(seen[-rise:].sum()),
-            expected=float(normal[-rise:].sum()),
-            told_excess=0.0,
-            last_above=end,
-            window_seconds=int(judgement.window_seconds[row]),
-            window_observed=int(judgement.window_observed[row]),
-            window_expected=float(judgement.window_expected[row]),
-            score=float(judgement.score[row]),
-        )
+    def _name(self, row: int) -> str:
+        return "/".join(self._segments.names[row])
 
     def _spike(self, state: SpikeState, spike: Spike, end: int) -> None:
         segment = self._segments.names[spike.row]

@@ -1,11 +1,14 @@
 """Spikes: episodes in which a segment is above its baseline beyond chance: opened, updated, resolved."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
 
-from pegel.detector.judge.domain.judgement import Floats, Ints
+from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement
+from pegel.schemas.detection import SpikeState
 
 OPEN_SCORE: Final = 7.5
 """-log10 of the tail probability at which a spike opens: with 180 segments and 3 windows a minute about one false one a
@@ -13,6 +16,8 @@ week by chance; the promise in false pages a week is the issue Detection's."""
 CLOSE_SCORE: Final = 3.0
 """Below this for CLOSE_SECONDS it is over: hysteresis, so that it does not flap."""
 CLOSE_SECONDS: Final = 3600
+HOLD_SECONDS_MAX: Final = 3600
+"""Only windows up to this keep a spike up: a day's sum stays high for a day after the trouble is over."""
 EXCESS_MIN: Final = 5.0
 """Contacts in the most telling window beyond what was expected."""
 GROWN: Final = 1.25
@@ -31,10 +36,118 @@ class Spike:
     expected: float
     told_excess: float
     last_above: int
-    window_seconds: int
-    window_observed: int
-    window_expected: float
-    score: float
+    opened_by_seconds: int
+    window_seconds: int = 0
+    window_observed: int = 0
+    window_expected: float = 0.0
+    score: float = 0.0
+
+    def look(self, window: int, judgement: Judgement) -> None:
+        """Take this window as the most telling one."""
+        self.window_seconds = int(judgement.window_seconds[window])
+        self.window_observed = int(judgement.window_observed[window, self.row])
+        self.window_expected = float(judgement.window_expected[window, self.row])
+        self.score = float(judgement.scores[window, self.row])
+
+
+class SpikeTracker:
+    """Which segments are in a spike. Feed `follow` each bucket judged; it says what opened, grew, or is over."""
+
+    def __init__(self, bucket_seconds: int) -> None:
+        self._bucket_seconds = bucket_seconds
+        self.up: dict[int, Spike] = {}
+        self._quiet_since: dict[int, int] = {}
+        """When a segment's last spike was last above: a window that still covers it can't open another."""
+
+    def follow(
+        self,
+        end: int,
+        observed: Ints,
+        judgement: Judgement,
+        recent: Callable[[int, int], tuple[Ints, Floats]],
+        name: Callable[[int], str],
+    ) -> list[tuple[SpikeState, Spike]]:
+        """Of a bucket that ends at `end`. recent: observed and expected of a segment's last buckets; name: its text."""
+        told: list[tuple[SpikeState, Spike]] = []
+        for row in np.flatnonzero(judgement.score >= OPEN_SCORE).tolist():
+            if row not in self.up:
+                window = self._telling(row, end, judgement)
+                if window is not None:
+                    told.append(("opened", self._open(row, end, window, judgement, recent, name)))
+        for row in sorted(self.up):
+            spike = self.up[row]
+            if spike.opened_at == end:
+                continue
+            spike.observed += int(observed[row])
+            spike.expected += float(judgement.expected[row])
+            window = self._still_above(spike, judgement)
+            if window is not None:
+                spike.last_above = end
+                spike.look(window, judgement)
+            excess = spike.observed - spike.expected
+            if end - spike.last_above >= CLOSE_SECONDS:
+                del self.up[row]
+                self._quiet_since[row] = spike.last_above
+                told.append(("resolved", spike))
+            elif excess >= spike.told_excess * GROWN:
+                spike.told_excess = excess
+                told.append(("updated", spike))
+        return sorted(told, key=lambda one: one[1].row)
+
+    def add_late(self, row: int, bucket_start: int, contacts: int) -> None:
+        """Contacts of an earlier bucket came late: they belong to a spike that was up by then."""
+        spike = self.up.get(row)
+        if spike is not None and bucket_start >= spike.onset:
+            spike.observed += contacts
+
+    def _telling(self, row: int, end: int, judgement: Judgement) -> int | None:
+        """The window with the highest score that may open a spike."""
+        quiet_since = self._quiet_since.get(row)
+        best, which = 0.0, None
+        for number, seconds in enumerate(judgement.window_seconds.tolist()):
+            if quiet_since is not None and end - seconds < quiet_since:
+                continue
+            excess = judgement.window_observed[number, row] - judgement.window_expected[number, row]
+            score = float(judgement.scores[number, row])
+            if score >= OPEN_SCORE and score > best and excess >= EXCESS_MIN:
+                best, which = score, number
+        return which
+
+    @staticmethod
+    def _still_above(spike: Spike, judgement: Judgement) -> int | None:
+        """The most telling window of at most an hour, and no longer than the one that opened it, if it is above."""
+        longest = min(spike.opened_by_seconds, HOLD_SECONDS_MAX)
+        numbers = [n for n, seconds in enumerate(judgement.window_seconds.tolist()) if n == 0 or seconds <= longest]
+        best = max(numbers, key=lambda n: float(judgement.scores[n, spike.row]))
+        return best if judgement.scores[best, spike.row] >= CLOSE_SCORE else None
+
+    def _open(
+        self,
+        row: int,
+        end: int,
+        window: int,
+        judgement: Judgement,
+        recent: Callable[[int, int], tuple[Ints, Floats]],
+        name: Callable[[int], str],
+    ) -> Spike:
+        seconds = int(judgement.window_seconds[window])
+        seen, normal = recent(row, max(1, seconds // self._bucket_seconds))
+        rise = onset_of(seen, normal)
+        bucket_start = datetime.fromtimestamp(end - self._bucket_seconds, UTC)
+        spike = self.up[row] = Spike(
+            spike_id=f"{name(row)}@{bucket_start:%Y-%m-%dT%H:%M:%SZ}",
+            row=row,
+            opened_at=end,
+            opened_by_seconds=seconds,
+            onset=end - rise * self._bucket_seconds,
+            observed=int(seen[-rise:].sum()),
+            expected=float(normal[-rise:].sum()),
+            told_excess=0.0,
+            last_above=end,
+        )
+        spike.told_excess = spike.observed - spike.expected
+        spike.look(window, judgement)
+        return spike
 
 
 def onset_of(observed: Ints, expected: Floats) -> int:

@@ -100,32 +100,25 @@ class NegativeBinomial:
         self._look_up(start)
         expected = self._rates * seconds
         self._push(observed, expected)
-        best = np.zeros(len(observed))
-        which = np.zeros(len(observed), dtype=np.int64)
+        scores = np.zeros((len(self._windows), len(observed)))
         for number, length in enumerate(self._lengths):
             if number and self._filled < min(length, 2 * self._lengths[0]):
                 continue
             wy, we = self._window_observed[number], self._window_expected[number]
             spread = self._dispersion(number) + self._doubt
             # Only what lies above its expectation can be a spike; the rest needs no tail.
-            above = np.flatnonzero(wy > we + 1)
-            if not len(above):
-                continue
-            scores = np.zeros(len(observed))
-            scores[above] = tail(wy[above], we[above], spread[above])
-            better = scores > best
-            best[better], which[better] = scores[better], number
-        best[self._learnt_seconds < OWN_SECONDS_MIN] = 0.0
+            above = np.flatnonzero((wy > we + 1) & (self._learnt_seconds >= OWN_SECONDS_MIN))
+            if len(above):
+                scores[number, above] = tail(wy[above], we[above], spread[above])
         width = 1.96 * np.sqrt(expected + expected**2 * (self._dispersion(0) + self._doubt))
-        every = np.arange(len(observed))
         return Judgement(
             expected=expected,
             lower=np.maximum(0.0, expected - width),
             upper=expected + width,
-            score=best,
-            window_seconds=np.array(self._windows, dtype=np.int64)[which] if len(which) else which,
-            window_observed=self._window_observed[which, every],
-            window_expected=self._window_expected[which, every],
+            window_seconds=np.array(self._windows, dtype=np.int64),
+            scores=scores,
+            window_observed=self._window_observed.copy(),
+            window_expected=self._window_expected.copy(),
         )
 
     def learn(self, start: int, seconds: int, observed: Ints, *, skip: Ints | None = None) -> None:

@@ -58,10 +58,10 @@ class RiverGaussian:
             expected=expected,
             lower=np.maximum(0.0, expected - width),
             upper=expected + width,
-            score=scores if self._learnt_seconds >= DAY else np.zeros(count),
-            window_seconds=np.full(count, self._length * self._bucket_seconds, dtype=np.int64),
-            window_observed=window,
-            window_expected=np.maximum(means, 0.0),
+            window_seconds=np.array([self._length * self._bucket_seconds], dtype=np.int64),
+            scores=(scores if self._learnt_seconds >= DAY else np.zeros(count))[np.newaxis],
+            window_observed=window[np.newaxis],
+            window_expected=np.maximum(means, 0.0)[np.newaxis],
         )
 
     def learn(self, start: int, seconds: int, observed: Ints, *, skip: Ints | None = None) -> None:

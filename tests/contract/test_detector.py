@@ -1,0 +1,137 @@
+"""What the judge may expect of any detector."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from pegel.detector.judge.domain.models.negative_binomial import NegativeBinomial, tail
+from pegel.detector.judge.domain.models.river_gaussian import RiverGaussian
+from pegel.detector.judge.domain.seasons import Zones
+from pegel.detector.judge.ports import Detector
+
+Make = Callable[[], Detector]
+MONDAY = 1_772_409_600
+"""2026-03-02T00:00Z."""
+SEGMENTS = [("ES", "atm"), ("PT", "cards")]
+
+
+@pytest.fixture(params=[NegativeBinomial, RiverGaussian])
+def make(request: pytest.FixtureRequest) -> Make:
+    return lambda: request.param(60, Zones({"ES": "Europe/Madrid", "PT": "Europe/Lisbon"}, 0))
+
+
+def counts(*values: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    return np.array(values, dtype=np.int64)
+
+
+def taught(make: Make, weeks: int = 4) -> Detector:
+    """Weeks of about 5 and 10 contacts in 5 minutes, the same every time."""
+    detector = make()
+    detector.add_segments(SEGMENTS)
+    rng = np.random.default_rng(3)
+    for step in range(weeks * 2016):
+        detector.learn(MONDAY - (weeks * 2016 - step) * 300, 300, rng.poisson([5, 10]).astype(np.int64))
+    return detector
+
+
+def test_expects_what_it_learnt(make: Make) -> None:
+    judgement = taught(make).judge(MONDAY, counts(1, 2))
+    assert judgement.expected == pytest.approx([1, 2], rel=0.2)
+    assert (judgement.lower <= judgement.expected).all()
+    assert (judgement.upper >= judgement.expected).all()
+
+
+def test_an_untaught_one_scores_nothing(make: Make) -> None:
+    detector = make()
+    detector.add_segments(SEGMENTS)
+    for minute in range(60):
+        judgement = detector.judge(MONDAY + 60 * minute, counts(100, 100))
+    assert judgement.score.tolist() == [0, 0]
+
+
+def test_a_rise_scores_high_and_an_ordinary_minute_low(make: Make) -> None:
+    detector = taught(make)
+    for minute in range(30):
+        calm = detector.judge(MONDAY + 60 * minute, counts(1, 2))
+    for minute in range(30, 45):
+        risen = detector.judge(MONDAY + 60 * minute, counts(20, 2))
+    assert calm.score.max() < 3
+    assert risen.score[0] > 7
+    assert risen.score[1] < 3
+    telling = int(risen.scores[:, 0].argmax())
+    assert risen.window_observed[telling, 0] > 3 * risen.window_expected[telling, 0]
+
+
+def test_shapes_grow_with_the_segments(make: Make) -> None:
+    detector = taught(make)
+    detector.judge(MONDAY, counts(1, 2))
+    detector.add_segments([("PT", "atm")])
+    judgement = detector.judge(MONDAY + 60, counts(1, 2, 3))
+    assert judgement.scores.shape == (len(judgement.window_seconds), 3)
+    assert len(judgement.expected) == len(judgement.lower) == len(judgement.upper) == 3
+
+
+def test_no_segment_is_no_fault(make: Make) -> None:
+    detector = make()
+    judgement = detector.judge(MONDAY, counts())
+    detector.learn(MONDAY, 60, counts())
+    detector.skip_gap(3)
+    assert judgement.expected.shape == (0,)
+
+
+def test_recent_gives_the_last_buckets_oldest_first(make: Make) -> None:
+    detector = taught(make)
+    for minute in range(5):
+        detector.judge(MONDAY + 60 * minute, counts(minute, 0))
+    observed, expected = detector.recent(0, 3)
+    assert observed.tolist() == [2, 3, 4]
+    assert len(expected) == 3
+
+
+def test_a_late_contact_counts_in_windows_that_cover_it(make: Make) -> None:
+    with_late, without = taught(make), taught(make)
+    for detector in (with_late, without):
+        detector.judge(MONDAY, counts(1, 2))
+    with_late.add_late(1, 0, 4)
+    a, b = (detector.judge(MONDAY + 60, counts(1, 2)) for detector in (with_late, without))
+    assert (a.window_observed[:, 0] - b.window_observed[:, 0]).tolist() == [4] * len(a.window_seconds)
+
+
+def test_what_is_skipped_is_not_learnt(make: Make) -> None:
+    detector = taught(make)
+    for minute in range(60):
+        detector.learn(MONDAY + 60 * minute, 60, counts(500, 2), skip=counts(0))
+    assert detector.judge(MONDAY, counts(1, 2)).expected[0] == pytest.approx(1, rel=0.3)
+
+
+def test_the_same_calls_give_the_same_answers(make: Make) -> None:
+    first, second = (taught(make, 1).judge(MONDAY, counts(9, 9)) for _ in range(2))
+    assert first.scores.tobytes() == second.scores.tobytes()
+    assert first.expected.tobytes() == second.expected.tobytes()
+
+
+def test_the_rhythm_is_that_of_local_time_across_a_clock_change() -> None:
+    # Madrid's clocks go forward on 2026-03-29: 09:00 local is 08:00 UTC before and 07:00 UTC after.
+    detector = NegativeBinomial(60, Zones({"ES": "Europe/Madrid"}, 0))
+    detector.add_segments([("ES", "atm")])
+    start = MONDAY
+    for step in range(4 * 2016 - 288):
+        at = start + step * 300
+        local_hour = (at // 3600 + 1) % 24
+        detector.learn(at, 300, counts(60 if local_hour == 9 else 1))
+    sunday_after = start + 27 * 86_400
+    assert detector.judge(sunday_after + 7 * 3600, counts(0)).expected[0] > 2
+    assert detector.judge(sunday_after + 8 * 3600, counts(0)).expected[0] < 2
+
+
+@pytest.mark.parametrize(
+    ("mean", "dispersion", "observed"), [(2.0, 0.1, 9), (30.0, 0.05, 70), (0.4, 0.5, 3), (5.0, 0.1, 0)]
+)
+def test_the_tail_is_that_of_the_negative_binomial(mean: float, dispersion: float, observed: int) -> None:
+    size = 1 / dispersion
+    reference = stats.nbinom.sf(observed - 1, size, size / (size + mean))
+    assert tail(counts(observed), np.array([mean]), np.array([dispersion]))[0] == pytest.approx(
+        -np.log10(reference), rel=1e-9
+    )
