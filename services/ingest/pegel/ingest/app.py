@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pegel.eventlog import connect
 from pegel.eventlog.identity import open_identity
@@ -12,7 +12,7 @@ from pegel.ingest.domain.pseudonyms import pseudonymiser
 from pegel.ingest.domain.rules import Rules
 from pegel.ingest.http.bodies import Bodies
 from pegel.ingest.http.documents import describe
-from pegel.ingest.http.routes import State, routes
+from pegel.ingest.http.routes import State, add_routes
 from pegel.ingest.pipeline.appends import DEPENDENCY, Appends
 from pegel.ingest.pipeline.intake import Intake
 from pegel.ingest.pipeline.ticker import keep_time
@@ -41,13 +41,13 @@ def build(settings: Settings, connect_log: Callable[[Settings], EventLog] = conn
     wall = settings.clock == "wall"
     state = State(Tokens.load(settings), wall, Bodies())
     app = make_app(NAME, probe, title="Pegel ingest", description=DESCRIPTION, body_bytes_max=settings.body_bytes_max)
-    app.include_router(routes(state))
+    add_routes(app, state)
     describe(app, Contact, Amendment, Tick)
 
+    ahead, age = timedelta(seconds=settings.ahead_seconds_max), timedelta(days=settings.age_days_max)
+
     def rules(now: datetime, source: str | None) -> Rules:
-        if not wall:
-            return Rules(source)
-        return Rules.at(now, source, ahead_seconds_max=settings.ahead_seconds_max, age_days_max=settings.age_days_max)
+        return Rules(source, now - age, now + ahead) if wall else Rules(source)
 
     async def run(stop: asyncio.Event) -> None:
         pseudonymise = pseudonymiser(pseudonym_key(settings))

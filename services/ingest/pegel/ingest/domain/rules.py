@@ -1,7 +1,7 @@
 """What a valid item must obey beside its schema: who may send it, and when it may have arrived."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pegel.ingest.domain.refusals import Reason, Refusal
 from pegel.schemas.contact import Amendment, Contact
@@ -18,11 +18,6 @@ class Rules:
     source: str | None
     oldest: datetime | None = None
     newest: datetime | None = None
-
-    @classmethod
-    def at(cls, now: datetime, source: str | None, *, ahead_seconds_max: int, age_days_max: int) -> "Rules":
-        """The rules of wall mode at `now`."""
-        return cls(source, now - timedelta(days=age_days_max), now + timedelta(seconds=ahead_seconds_max))
 
     def source_of(self, item: Contact | Amendment) -> str:
         """Whose item it is."""

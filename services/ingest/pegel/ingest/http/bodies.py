@@ -1,7 +1,5 @@
 """Reading a request's body: of a known type, within limits of one body and of all that are being worked on."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Final
 
 from fastapi import Request
@@ -31,31 +29,39 @@ def form_of(request: Request, *known: str) -> Form:
 
 
 class Bodies:
-    """The bodies that are being worked on."""
+    """The bodies that are being worked on, in bytes."""
 
     def __init__(self, bytes_max: int = IN_FLIGHT_BYTES_MAX) -> None:
         self._bytes_max, self._bytes = bytes_max, 0
 
-    @asynccontextmanager
-    async def read(self, request: Request) -> AsyncIterator[bytes]:
-        """The whole body, counted until the block is left. Raises ProblemError: 400 if empty, 413, 503 if too many."""
+    async def read(self, request: Request) -> bytes:
+        """The whole body, which counts until it is given to `done`.
+
+        Raises ProblemError: 400 if it is empty, 413 if it is too large (from the stream), 503 if all are.
+        """
         held, chunks = 0, []
         try:
             async for chunk in request.stream():
-                held += len(chunk)
-                self._count(len(chunk))
-                if self._bytes > self._bytes_max:
-                    detail = f"{self._bytes_max} bytes of bodies are being worked on; send this one again"
-                    raise ProblemError(503, detail, headers={**RETRY_AFTER, "Connection": "close"})
-                chunks.append(chunk)
-            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-            chunks.clear()
-            if not body or body.isspace():
-                raise ProblemError(400, "the body is empty")
-            yield body
-        finally:
+                if chunk:
+                    held += len(chunk)
+                    self._count(len(chunk))
+                    chunks.append(chunk)
+        except BaseException:
             self._count(-held)
+            raise
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if not body or body.isspace():
+            self._count(-held)
+            raise ProblemError(400, "the body is empty")
+        return body
+
+    def done(self, body: bytes) -> None:
+        """The body is worked on no more."""
+        self._count(-len(body))
 
     def _count(self, size: int) -> None:
         self._bytes += size
         metrics.BODIES_BYTES.set(self._bytes)
+        if size > 0 and self._bytes > self._bytes_max:
+            detail = f"{self._bytes_max} bytes of bodies are being worked on; send this one again"
+            raise ProblemError(503, detail, headers={**RETRY_AFTER, "Connection": "close"})
