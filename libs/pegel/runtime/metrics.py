@@ -3,9 +3,18 @@
 A service declares its own in its `metrics` module. Labels are bounded: none takes a value from a contact.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Info, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+disable_created_metrics()  # a second series for each counter, which nothing here reads
 REGISTRY = CollectorRegistry()
 ProcessCollector(namespace="pegel", registry=REGISTRY)
 

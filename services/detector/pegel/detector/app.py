@@ -12,7 +12,6 @@ from pegel.detector.counter.domain import counting
 from pegel.detector.counter.pipeline import Counting
 from pegel.detector.judge.domain import judging
 from pegel.detector.judge.domain.models.negative_binomial import NegativeBinomial
-from pegel.detector.judge.domain.models.river_gaussian import RiverGaussian
 from pegel.detector.judge.domain.seasons import Zones
 from pegel.detector.judge.pipeline import Judging
 from pegel.detector.judge.ports import Detector
