@@ -203,7 +203,7 @@ def version() -> str:
 
 
 class _Edge:
-    """What happens to every request before and after: trace id, body limit, count. Plain ASGI: it is on the hot path."""
+    """What happens to every request before and after: trace id, body limit, count. Plain ASGI, on the hot path."""
 
     def __init__(self, app: ASGIApp, service: str, body_bytes_max: int) -> None:
         self.app, self.service, self.body_bytes_max = app, service, body_bytes_max

@@ -23,9 +23,17 @@ from pegel.runtime.probes import Probe
 from pegel.runtime.serve import Service
 from pegel.runtime.settings import ConfigurationError, Settings
 
+
+def _river_gaussian(bucket_seconds: int, zones: Zones) -> Detector:
+    # river takes a second and 60 MB to import, so only who asks for it pays.
+    from pegel.detector.judge.domain.models.river_gaussian import RiverGaussian  # noqa: PLC0415
+
+    return RiverGaussian(bucket_seconds, zones)
+
+
 MODELS: dict[str, Callable[[int, Zones], Detector]] = {
     "negative_binomial": NegativeBinomial,
-    "river_gaussian": RiverGaussian,
+    "river_gaussian": _river_gaussian,
 }
 
 
