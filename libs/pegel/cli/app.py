@@ -124,7 +124,6 @@ def replay(
 ) -> None:
     """Feed a file of past contacts through the running services."""
     from pegel.cli.replay.app import Options, replay_file
-
     from pegel.runtime.settings import load
 
     options = Options(
