@@ -14,7 +14,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-disable_created_metrics()  # a second series for each counter, which nothing here reads
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series a counter, which nothing reads
 REGISTRY = CollectorRegistry()
 ProcessCollector(namespace="pegel", registry=REGISTRY)
 

@@ -1,0 +1,9 @@
+"""`pegel audit`: three independent sources (contacts, windows, ledger) must say the same.
+
+Conservation, up to the last bucket record that the ledger has booked: contacts accepted = in windows = in the ledger,
+and every amount is quantity x price, exactly. Each difference is printed with where it lies.
+"""
+
+from pegel.cli.audit.app import audit
+
+__all__ = ["audit"]
