@@ -22,8 +22,22 @@ WIDEST_LETTER: Final = 0.62
 
 LABEL_GAP: Final = 8
 THEMES: Final = {
-    "light": {"bar": "#2f7391", "line": "#a8571b", "text": "#1d2b33", "muted": "#56666f", "grid": "#dde3e4"},
-    "dark": {"bar": "#5aa3c4", "line": "#e9a15b", "text": "#e6edf0", "muted": "#a3b2ba", "grid": "#2d3b43"},
+    "light": {
+        "bar": "#2f7391",
+        "line": "#a8571b",
+        "text": "#1d2b33",
+        "muted": "#56666f",
+        "grid": "#dde3e4",
+        "halo": "#ffffff",
+    },
+    "dark": {
+        "bar": "#5aa3c4",
+        "line": "#e9a15b",
+        "text": "#e6edf0",
+        "muted": "#a3b2ba",
+        "grid": "#2d3b43",
+        "halo": "#182329",
+    },
 }
 
 
@@ -69,10 +83,13 @@ def pareto(bars: list[dict[str, str]], currency: str, size: str, theme: str) -> 
         axis=alt.Axis(orient="top", values=[0, 50, 80, 100], grid=False, titleColor=colour["line"]),
         scale=alt.Scale(domain=[0, 100], nice=False),
     )
-    line = base.mark_line(color=colour["line"], strokeWidth=2, order=True).encode(x=share, order="order:O")
-    points = base.mark_point(color=colour["line"], filled=True, size=34, opacity=1).encode(x=share)
+    line = base.mark_line(color=colour["line"], strokeWidth=2).encode(x=share, order="order:O")
+    halo = base.mark_line(color=colour["halo"], strokeWidth=5).encode(x=share, order="order:O")
+    points = base.mark_point(
+        color=colour["line"], filled=True, size=40, opacity=1, stroke=colour["halo"], strokeWidth=1.5
+    ).encode(x=share)
     chart = (
-        alt.layer(cost, line + points)
+        alt.layer(cost, halo + line + points)
         .resolve_scale(x="independent")
         .properties(width=measure["width"], height=alt.Step(measure["row"]), padding=4)
         .configure(background="transparent", font=FONT)

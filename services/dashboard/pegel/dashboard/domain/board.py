@@ -43,7 +43,7 @@ class Freshness:
 
 @dataclass(frozen=True)
 class Board:
-    """The page. empty: nothing was ever counted, so the way to feed a first contact is shown."""
+    """The page. empty: nothing was counted in the period, so the way to feed a contact is shown."""
 
     sentence: str
     tone: Tone
@@ -69,9 +69,13 @@ def board_of(known: Known, period: Period, names: Mapping[str, str], now: dateti
     lately = tuple(card_of(incident, names, now) for incident in _items(known.resolved))
     freshness = _freshness(known, now)
     costs = costs_of(known.costs, now) if known.costs else None
+    counted = costs is not None and costs.contacts != 0
+    empty = known.open is not None and not cards and not lately and not counted
     if known.open is None:
         sentence = "Not known: the alerter has not answered yet."
         tone: Tone = "unknown"
+    elif empty:
+        sentence, tone = "Waiting for the first contact.", "unknown"
     else:
         sentence = sentence_of(cards)
         waiting = any(card.state == "open" for card in cards)
@@ -90,7 +94,7 @@ def board_of(known: Known, period: Period, names: Mapping[str, str], now: dateti
         lately=lately,
         costs=costs,
         period=period,
-        empty=known.open is not None and not cards and not lately and (costs is None or costs.contacts == 0),
+        empty=empty,
     )
 
 
