@@ -112,9 +112,7 @@ def read_books(database: Database) -> Books:
                     f"x unit price is {row.quantity} x {row.unit_price_micros} = {due} millionths"
                 )
         summed = connection.execute(
-            text(
-                "SELECT COALESCE(SUM(contacts), 0) AS contacts, COALESCE(SUM(amount_micros), 0) AS micros FROM cost_hours"
-            )
+            text("SELECT COALESCE(SUM(contacts), 0) contacts, COALESCE(SUM(amount_micros), 0) micros FROM cost_hours")
         ).one()
         if (int(summed.contacts), int(summed.micros)) != (books.contacts, micros):
             books.faults.append(
