@@ -1,0 +1,134 @@
+"""Connections and transactions. Everything here blocks: call it from a worker thread (asyncio.to_thread)."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from pegel.runtime.settings import ConfigurationError
+
+BUSY_SECONDS: Final = 5.0
+"""How long a transaction waits for another process's lock on the SQLite file."""
+CONNECT_SECONDS: Final = 5
+STATEMENT_SECONDS: Final = 60
+
+
+class DatabaseUnavailable(Exception):  # noqa: N818 (a state of the database, not a mistake)
+    """The database is away, locked or full. Nothing was committed, or it can't be known: read again what is there."""
+
+
+class Database:
+    """One database. `read` and `write` are transactions; they raise DatabaseUnavailable when trying again may help.
+
+    Raises ConfigurationError, which names PEGEL_DATABASE_URL, when the URL is of no kind that is known.
+    """
+
+    def __init__(self, url: str, *, statement_seconds: int = STATEMENT_SECONDS) -> None:
+        self.url: Final = _parse(url)
+        self.sqlite: Final = self.url.get_backend_name() == "sqlite"
+        self.engine: Final[Engine] = _sqlite(self.url) if self.sqlite else _postgresql(self.url, statement_seconds)
+        self._writer: Final = self.engine.execution_options(writes=True)
+        one_state = {} if self.sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        self._reader: Final = self.engine.execution_options(**one_state)
+        # SQLite has one writer; who waits in a queue of this process needn't poll the file's lock.
+        self._one_writer: Final = threading.Lock() if self.sqlite else contextlib.nullcontext()
+
+    @property
+    def shown(self) -> str:
+        """The URL without its password."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the database."""
+        with _translated(), self._reader.connect() as connection, connection.begin():
+            yield connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that is committed at the end of the block. On SQLite it holds the write lock from its start."""
+        with self._one_writer, _translated(), self._writer.begin() as connection:
+            yield connection
+
+    def make_folder(self) -> None:
+        """SQLite makes the file but not its folder."""
+        if self.sqlite and self.url.database:
+            try:
+                Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ConfigurationError([f"PEGEL_DATABASE_URL={self.shown}: {error.strerror}"]) from None
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigurationError(
+            ["PEGEL_DATABASE_URL is no URL of the form postgresql+psycopg://... or sqlite:///file"]
+        ) from None
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in ("postgresql+psycopg", "sqlite") or (
+        parsed.drivername == "sqlite" and parsed.database in (None, "", ":memory:")
+    ):
+        shown = parsed.render_as_string(hide_password=True)
+        raise ConfigurationError(
+            [f"PEGEL_DATABASE_URL={shown}: only postgresql+psycopg://... and sqlite:///file are known"]
+        )
+    return parsed
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise DatabaseUnavailable(first_line(error.orig)) from error
+    except PoolTimeoutError as error:
+        raise DatabaseUnavailable("all connections are in use") from error
+
+
+def first_line(error: BaseException | None) -> str:
+    """What a driver said, in a line."""
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, pool_timeout=BUSY_SECONDS, hide_parameters=True)
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # transactions begin where we say so, not where the driver guesses
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: URL, statement_seconds: int) -> Engine:
+    return create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_timeout=CONNECT_SECONDS,
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": CONNECT_SECONDS,
+            "application_name": "pegel",
+            "options": f"-c statement_timeout={statement_seconds}s -c idle_in_transaction_session_timeout=60s",
+            "tcp_user_timeout": 20_000,
+        },
+    )

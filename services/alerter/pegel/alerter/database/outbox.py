@@ -1,0 +1,117 @@
+"""Pages on their way out: written with what they tell, by whoever decides; read by who sends them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import Connection, exists, func, insert, select, update
+
+from pegel.alerter.database.tables import outbox
+from pegel.schemas.page import Page
+
+PageState = Literal["pending", "sent", "refused", "gave_up"]
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A page that one receiver waits for. page_id: the same at each attempt; attempts: made before."""
+
+    row_id: int
+    page_id: str
+    receiver: str
+    page: Page
+    written_at: datetime
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How far a page has come with one receiver."""
+
+    incident_id: str
+    receiver: str
+    state: PageState
+    said: str | None
+    sent_at: datetime | None
+
+
+def write(connection: Connection, page_id: str, page: Page, receivers: Sequence[str], now: datetime) -> None:
+    """One row a receiver, in the transaction of what the page tells."""
+    if receivers:
+        common = {"page_id": page_id, "incident_id": page.incident_id, "payload": page.model_dump(mode="json")}
+        pending = {"state": "pending", "written_at": now, "due_at": now, "attempts": 0}
+        connection.execute(insert(outbox), [{"receiver": receiver, **common, **pending} for receiver in receivers])
+
+
+def receivers_of(connection: Connection, incident_id: str) -> tuple[str, ...]:
+    """Who was paged for an incident, in order."""
+    rows = select(outbox.c.receiver).where(outbox.c.incident_id == incident_id).distinct().order_by(outbox.c.receiver)
+    return tuple(connection.execute(rows).scalars())
+
+
+def any_due(connection: Connection, receiver: str, now: datetime) -> bool:
+    """Whether the receiver has a page that is due."""
+    row = select(outbox.c.id).where(outbox.c.state == "pending", outbox.c.receiver == receiver, outbox.c.due_at <= now)
+    return connection.execute(row.limit(1)).first() is not None
+
+
+def claim(connection: Connection, receiver: str, now: datetime, lease: timedelta) -> Due | None:
+    """The oldest page that is due for the receiver; it is due to nobody else before the lease is over.
+
+    A page waits for the earlier ones of its incident, so that no end is told before its beginning.
+    """
+    row, earlier = outbox.alias(), outbox.alias()
+    first = (
+        select(row)
+        .where(row.c.state == "pending", row.c.receiver == receiver, row.c.due_at <= now)
+        .where(
+            ~exists().where(
+                earlier.c.state == "pending",
+                earlier.c.receiver == receiver,
+                earlier.c.incident_id == row.c.incident_id,
+                earlier.c.id < row.c.id,
+            )
+        )
+        .order_by(row.c.id)
+        .limit(1)
+    )
+    found = connection.execute(first).one_or_none()
+    if found is None:
+        return None
+    taken = connection.execute(
+        update(outbox)
+        .where(outbox.c.id == found.id, outbox.c.state == "pending", outbox.c.due_at == found.due_at)
+        .values(due_at=now + lease, attempts=found.attempts + 1)
+    )
+    if taken.rowcount != 1:
+        return None  # another alerter was faster; the next turn finds what is left
+    page = Page.model_validate(found.payload, strict=False)
+    return Due(found.id, found.page_id, receiver, page, found.written_at, found.attempts)
+
+
+def settle(connection: Connection, due: Due, state: PageState, said: str, at: datetime) -> None:
+    """Note how an attempt went. at: when it was sent; of a pending one: when it is due again."""
+    when = {"due_at": at} if state == "pending" else {"sent_at": at} if state == "sent" else {}
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.id == due.row_id, outbox.c.state == "pending")
+        .values(state=state, said=said, **when)
+    )
+
+
+def deliveries(connection: Connection, incident_ids: Sequence[str]) -> list[Delivery]:
+    """The latest page of each incident and receiver."""
+    latest = (
+        select(func.max(outbox.c.id))
+        .where(outbox.c.incident_id.in_(incident_ids))
+        .group_by(outbox.c.incident_id, outbox.c.receiver)
+    )
+    rows = connection.execute(select(outbox).where(outbox.c.id.in_(latest)).order_by(outbox.c.id))
+    return [Delivery(row.incident_id, row.receiver, row.state, row.said, row.sent_at) for row in rows]
+
+
+def waiting(connection: Connection) -> dict[str, int]:
+    """Pages that are not settled, by receiver."""
+    rows = select(outbox.c.receiver, func.count()).where(outbox.c.state == "pending").group_by(outbox.c.receiver)
+    return {row[0]: row[1] for row in connection.execute(rows)}

@@ -1,0 +1,1 @@
+"""The life of an incident, and when its owner is paged."""

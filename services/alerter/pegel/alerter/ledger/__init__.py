@@ -1,0 +1,1 @@
+"""The ledger: each addition of the windows becomes one charge to the owner of its segment."""

@@ -1,0 +1,1 @@
+"""The ledger in a database and in memory; prices from a file and in memory."""

@@ -1,0 +1,1 @@
+"""Owner rules from a file, and in memory."""

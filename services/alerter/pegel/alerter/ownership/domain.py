@@ -1,0 +1,71 @@
+"""Owner rules: the first one that matches a segment at a time says which team owns it."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Final
+
+UNATTRIBUTED: Final = "unattributed"
+"""The team of what no rule matches."""
+BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
+END: Final = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """A team and where its costs go."""
+
+    id: str
+    name: str
+    cost_centre: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerRule:
+    """From `since` (inclusive) until `until` (exclusive), segments whose dimensions match belong to `team`.
+
+    match: dimension to globs (* ? [abc]), of which any may match. A roll-up's '*' is matched only by '*'.
+    """
+
+    match: Mapping[str, tuple[str, ...]]
+    team: str
+    since: datetime = BEGINNING
+    until: datetime = END
+
+    def covers(self, at: datetime) -> bool:
+        return self.since <= at < self.until
+
+    def matches(self, segment: Mapping[str, str]) -> bool:
+        return all(
+            any(fnmatchcase(segment.get(dimension, ""), glob) for glob in globs)
+            for dimension, globs in self.match.items()
+        )
+
+
+@dataclass(slots=True)
+class OwnerTable:
+    """Rules in order, and what they said: segments are few, so each is matched once for each span of dates."""
+
+    rules: Sequence[OwnerRule]
+    _borders: Sequence[datetime] = field(init=False)
+    _known: dict[tuple[int, tuple[str, ...]], str] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._borders = borders((rule.since, rule.until) for rule in self.rules)
+
+    def team(self, dimensions: Sequence[str], values: tuple[str, ...], at: datetime) -> str:
+        """Id of the team that owns the segment with these values of the dimensions."""
+        key = (bisect_right(self._borders, at), values)
+        found = self._known.get(key)
+        if found is None:
+            segment = dict(zip(dimensions, values, strict=True))
+            found = next((rule.team for rule in self.rules if rule.covers(at) and rule.matches(segment)), UNATTRIBUTED)
+            self._known[key] = found
+        return found
+
+
+def borders(spans: Iterable[tuple[datetime, datetime]]) -> Sequence[datetime]:
+    """The times at which dated rules begin or end, in order: between two of them nothing changes."""
+    return sorted({time for span in spans for time in span})

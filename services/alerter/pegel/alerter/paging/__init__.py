@@ -1,0 +1,1 @@
+"""Paging: takes pages from the outbox and gets them to their receivers."""

@@ -1,0 +1,1 @@
+"""Receivers: the terminal, a webhook, and one in memory."""

@@ -1,0 +1,124 @@
+"""Takes due pages from the outbox and sends them: one loop a receiver, so that a slow one delays nobody else."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from pegel.alerter import metrics
+from pegel.alerter.database import Database, DatabaseUnavailable, outbox
+from pegel.alerter.database.outbox import Due
+from pegel.alerter.paging.domain.retry import GIVE_UP_AFTER, wait_seconds
+from pegel.alerter.paging.ports import Failed, Notifier, Refused, Sent
+from pegel.runtime import logs
+from pegel.runtime.probes import Probe
+from pegel.schemas.incident import Money
+
+LEASE: Final = timedelta(seconds=60)
+"""A page that was claimed and not settled (its alerter died) is due again after it: longer than any attempt takes."""
+LOOK_SECONDS: Final = 2.0
+COST_WAIT: Final = timedelta(seconds=3)
+"""How long a page waits for the ledger to book what it tells of; a ledger that is behind stops no page."""
+
+log = logs.get(__name__)
+
+
+class Sender:
+    """Sends to one receiver. cost: of an incident up to a time, None when it is not booked yet; it may block.
+
+    jitter: 0 to 1, another each time. Call `wake` when pages may have come.
+    """
+
+    def __init__(
+        self,
+        notifier: Notifier,
+        database: Database,
+        *,
+        cost: Callable[[str, datetime], Money | None],
+        probe: Probe,
+        now: Callable[[], datetime],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._notifier, self._database, self._cost = notifier, database, cost
+        self._probe, self._now, self._jitter = probe, now, jitter
+        self._woken = asyncio.Event()
+        self._name = notifier.receiver
+
+    @property
+    def receiver(self) -> str:
+        return self._name
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until stop is set. A page that is being sent is sent to its end."""
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                try:
+                    while not stop.is_set() and await self.send_next():
+                        pass
+                except DatabaseUnavailable as error:
+                    self._probe.dependency("database", str(error))
+                self._woken.clear()
+                woken = asyncio.create_task(self._woken.wait())
+                await asyncio.wait([stopping, woken], timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                woken.cancel()
+        finally:
+            stopping.cancel()
+            await self._notifier.close()
+
+    async def send_next(self) -> bool:
+        """Send the oldest page that is due; False when there is none. Raises DatabaseUnavailable."""
+        due = await asyncio.to_thread(self._claim)
+        if due is None:
+            return False
+        cost = await self._booked_cost(due)
+        outcome = await self._notifier.send(due.page_id, due.page, cost, self._now())
+        now = self._now()
+        match outcome:
+            case Sent(said):
+                state: outbox.PageState = "sent"
+                at = now
+            case Refused(said):
+                state, at = "refused", now
+                log.error("page_refused", receiver=self._name, incident=due.page.incident_id, reason=said)
+            case Failed(said, asked):
+                gone = now - due.written_at > GIVE_UP_AFTER
+                seconds = wait_seconds(due.attempts + 1, asked, self._jitter())
+                state, at = ("gave_up" if gone else "pending"), now + timedelta(seconds=seconds)
+                log.warning(
+                    "page_failed",
+                    receiver=self._name,
+                    incident=due.page.incident_id,
+                    reason=said,
+                    attempts=due.attempts + 1,
+                    retry_seconds=None if gone else round(seconds, 1),
+                )
+        metrics.PAGES.labels(self._name, "failed" if state == "pending" else state).inc()
+        self._probe.dependency(self._name, None if state == "sent" else said)
+        await asyncio.to_thread(self._settle, due, state, said, at)
+        return True
+
+    async def _booked_cost(self, due: Due) -> Money | None:
+        while True:
+            try:
+                cost = await asyncio.to_thread(self._cost, due.page.incident_id, due.page.at)
+            except DatabaseUnavailable:
+                cost = None
+            if cost is not None or self._now() - due.written_at > COST_WAIT:
+                return cost
+            await asyncio.sleep(0.1)
+
+    def _claim(self) -> Due | None:
+        # Most looks find nothing, and a look that only reads keeps no lock that others wait for.
+        with self._database.read() as connection:
+            if not outbox.any_due(connection, self._name, self._now()):
+                return None
+        with self._database.write() as connection:
+            return outbox.claim(connection, self._name, self._now(), LEASE)
+
+    def _settle(self, due: Due, state: outbox.PageState, said: str, at: datetime) -> None:
+        with self._database.write() as connection:
+            outbox.settle(connection, due, state, said, at)

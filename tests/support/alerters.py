@@ -1,0 +1,112 @@
+"""An alerter in the test's own process: its real parts on a log in memory or in files, and a fake receiver."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from pegel.alerter.app import Alerter, utc_now
+from pegel.alerter.database import Database
+from pegel.alerter.ledger.adapters.file import FilePriceBook
+from pegel.alerter.ownership.adapters.file import FileOwnerRules
+from pegel.alerter.paging.adapters.memory import MemoryNotifier
+from pegel.alerter.paging.ports import Notifier
+from pegel.alerter.settings import source
+from pegel.eventlog.port import EventLog
+from pegel.runtime.auth import Tokens
+from pegel.runtime.serve import Service
+from pegel.runtime.settings import Settings
+from support.wait import until
+
+
+class Uncloseable:
+    """A log that several alerters of a test share: none of them closes it."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    async def close(self) -> None:
+        """The test does."""
+
+
+@dataclass
+class Running:
+    """A served alerter."""
+
+    alerter: Alerter
+    service: Service
+    client: httpx.AsyncClient
+    memory: MemoryNotifier
+    stop: asyncio.Event
+    task: asyncio.Task[None]
+
+    async def incidents(self, **query: str) -> list[dict[str, Any]]:
+        answer = await self.client.get("/v1/incidents", params=query)
+        assert answer.status_code == 200, answer.text
+        items: list[dict[str, Any]] = answer.json()["items"]
+        return items
+
+    async def costs(self, **query: str) -> dict[str, Any]:
+        answer = await self.client.get("/v1/costs", params=query)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def applied(self, as_of: datetime) -> None:
+        """Wait until incidents and ledger have both come to this time."""
+        wanted = as_of.astimezone(UTC)
+
+        async def both() -> bool:
+            found = [(await self.client.get(path)).json()["as_of"] for path in ("/v1/incidents", "/v1/costs")]
+            return all(text is not None and datetime.fromisoformat(text) >= wanted for text in found)
+
+        await until(both, 20)
+
+    async def ended(self) -> None:
+        """Stop it as SIGTERM would."""
+        self.stop.set()
+        await self.task
+
+
+@asynccontextmanager
+async def alerter(
+    settings: Settings,
+    log: EventLog,
+    *,
+    receivers: list[Notifier] | None = None,
+    now: Callable[[], datetime] = utc_now,
+    standby_seconds: float = 0.1,
+    tokens: Tokens | None = None,
+    ready: bool = True,
+) -> AsyncIterator[Running]:
+    """Runs until the block ends. A receiver in memory is there beside those given."""
+    memory = MemoryNotifier()
+    served = Alerter(
+        settings,
+        tokens or Tokens(None),
+        Database(settings.resolved_database_url),
+        FileOwnerRules(source(settings.config_dir, "ownership.yaml"), settings.segment_dimensions),
+        FilePriceBook(source(settings.config_dir, "prices.yaml"), settings.currency),
+        [memory, *(receivers or [])],
+        connect_log=lambda _: Uncloseable(log),
+        now=now,
+        standby_seconds=standby_seconds,
+    )
+    service, stop = served.service(), asyncio.Event()
+    transport = httpx.ASGITransport(service.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://alerter") as client:
+        task = asyncio.ensure_future(service.run(stop))
+        try:
+            if ready:
+                await until(lambda: service.probe.readiness()[0] == 200 or task.done(), 10)
+            yield Running(served, service, client, memory, stop, task)
+        finally:
+            stop.set()
+            await asyncio.gather(task, return_exceptions=not ready)
