@@ -97,6 +97,11 @@ class MemoryLog(EventLog):
         del kept.records[: begin - kept.begin]
         kept.begin = begin
 
+    def die(self, member: Member) -> None:
+        """The member's process is gone: others take over what it had, and it is not told."""
+        assert isinstance(member, _MemoryMember)  # noqa: S101 (for mypy)
+        self._leave(member)
+
     def _check(self) -> None:
         if self.unavailable is not None:
             raise LogUnavailable(self.unavailable)
@@ -178,6 +183,7 @@ class _MemoryReader(Reader):
 
     def _take(self, limit: int) -> Mapping[int, Sequence[Record]]:
         self._log._check()
+        self._log._stream(self.stream)
         found: dict[int, Sequence[Record]] = {}
         for partition, offset in self._positions.items():
             records = self._log._read(self.stream, partition, offset, limit)

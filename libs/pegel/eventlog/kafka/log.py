@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from pegel.eventlog.kafka.cluster import RETRY_SECONDS, Cluster, bootstrap
+from pegel.eventlog.kafka.cluster import RETRY_SECONDS, Cluster, bootstrap, stop
 from pegel.eventlog.kafka.quiet import keep_quiet
 from pegel.eventlog.kafka.reader import KafkaMember, KafkaReader
 from pegel.eventlog.kafka.security import KafkaSecurity
@@ -100,7 +100,7 @@ class KafkaLog(EventLog):
             await sender.close()
         await self._producers.close()
         if self._asker is not None:
-            await self._asker.stop()
+            await stop(self._asker)
 
     async def _ask(self) -> AIOKafkaConsumer:
         async with self._asking:
@@ -109,7 +109,7 @@ class KafkaLog(EventLog):
                 try:
                     await bootstrap(asker)
                 except BaseException:
-                    await asker.stop()
+                    await stop(asker)
                     raise
                 self._asker = asker
             return self._asker

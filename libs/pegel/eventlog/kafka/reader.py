@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, OffsetOutOfRangeError
 
-from pegel.eventlog.kafka.cluster import Cluster, bootstrap
+from pegel.eventlog.kafka.cluster import Cluster, bootstrap, stop
 from pegel.eventlog.port import Bounds, LogError, Member, PositionOutOfRange, Reader, Record
 
 FETCH_WAIT_MS = 250
@@ -65,7 +65,7 @@ class KafkaReader(Reader):
         self._positions.clear()
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await consumer.stop()
+            await stop(consumer)
 
     async def _open(self) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(
@@ -76,16 +76,15 @@ class KafkaReader(Reader):
         )
         try:
             async with self._cluster.within_deadline():
-                partitions = range(await self._cluster.existing_partitions(self._stream))
+                count = await self._cluster.existing_partitions(self._stream)
                 await bootstrap(consumer)
         except BaseException:
-            await consumer.stop()
+            await stop(consumer)
             raise
-        places = [TopicPartition(self._topic, partition) for partition in partitions]
-        missing = self._positions.keys() - set(partitions)
-        if missing:
-            await consumer.stop()
-            raise LogError(f"stream {self._topic} has no partition {min(missing)}, only {len(places)}")
+        if missing := self._positions.keys() - set(range(count)):
+            await stop(consumer)
+            raise LogError(f"stream {self._topic} has no partition {min(missing)}, only {count}")
+        places = [TopicPartition(self._topic, partition) for partition in range(count)]
         consumer.assign(places)
         for place in places:
             consumer.seek(place, self._positions.get(place.partition, 0))
@@ -190,7 +189,7 @@ class KafkaMember(KafkaReader, Member):
         await super().close()
         membership, self._membership = self._membership, None
         if membership is not None:
-            await membership.stop()  # leaves the group, so that another takes over at once
+            await stop(membership)  # leaves the group, so that another takes over at once
         if self._notes is not None:
             self._notes.on_partitions_revoked(set())
 
@@ -218,7 +217,7 @@ class KafkaMember(KafkaReader, Member):
                 await self._cluster.existing_partitions(self._stream)
                 await bootstrap(membership)
         except BaseException:
-            await membership.stop()
+            await stop(membership)
             raise
         self._notes = _Notes(membership)
         membership.subscribe(topics=[self._topic], listener=self._notes)

@@ -5,11 +5,11 @@ way, what comes waits for the next, so nothing lingers and load makes batches la
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -20,7 +20,7 @@ from pegel.eventlog.port import Appended, LogError, LogUnavailable, NewRecord
 BATCH_BYTES_MAX = 900_000
 """Uncompressed: below the broker's message.max.bytes (1 MiB) whatever the compression does."""
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Producers:
@@ -76,11 +76,11 @@ class Producers:
                 await producer.stop()
         except TimeoutError:
             # With the broker away its flush would wait for ever.
-            log.warning("kafka_producer_stopped_hard")
+            log.warning("%s is away: the producer was stopped with records under way", self._cluster.text)
             producer._sender.sender_task.cancel()
             await producer.client.close()
         except KafkaError as error:
-            log.warning("kafka_producer_not_stopped", error=str(error))
+            log.warning("the producer could not be stopped: %s", error)
 
 
 @dataclass(slots=True, eq=False)

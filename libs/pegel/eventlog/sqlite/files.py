@@ -9,7 +9,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,9 @@ from pegel.eventlog.port import LogError, LogUnavailable, StreamSpec
 
 FORMAT = 1
 """PRAGMA user_version of a stream's file."""
+
+BUSY_SECONDS = 2.0
+"""How long opening waits for a process that restores the file after a crash, or closes it."""
 
 WAL_BYTES_KEPT = 8 * 1024 * 1024
 
@@ -98,8 +101,7 @@ def make(path: Path, spec: StreamSpec) -> bool:
 
 
 def _fill(path: Path, spec: StreamSpec) -> None:
-    connection = sqlite3.connect(path, isolation_level=None)
-    try:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("BEGIN IMMEDIATE")
@@ -114,8 +116,6 @@ def _fill(path: Path, spec: StreamSpec) -> None:
             )
         connection.execute(f"PRAGMA user_version = {FORMAT:d}")
         connection.execute("COMMIT")
-    finally:
-        connection.close()
 
 
 @contextmanager
@@ -129,32 +129,27 @@ def describe(path: Path) -> StreamFile | None:
     """What the file says, None when there is none. Raises LogUnavailable, LogError."""
     if not path.exists():
         return None
-    connection = connect(path, busy_seconds=2)
-    try:
-        with explained(path):
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version != FORMAT:
-                raise LogError(f"{path} has format {version}; this version of Pegel reads {FORMAT}")
-            return StreamFile(path, *connection.execute("SELECT * FROM stream").fetchone())
-    finally:
-        connection.close()
+    with explained(path), closing(connect(path, BUSY_SECONDS)) as connection:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != FORMAT:
+            raise LogError(f"{path} has format {version}; this version of Pegel reads {FORMAT}")
+        return StreamFile(path, *connection.execute("SELECT * FROM stream").fetchone())
 
 
 def connect(path: Path, busy_seconds: float) -> sqlite3.Connection:
-    """A connection in autocommit, for one thread at a time. The file must exist. Raises LogUnavailable, LogError."""
-    with explained(path):
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=busy_seconds, isolation_level=None,
-            check_same_thread=False,
-        )  # fmt: skip
-        try:
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA wal_autocheckpoint = 0")  # the writer does it, see there
-            connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT:d}")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+    """A connection in autocommit, for one thread at a time. The file must exist. Raises sqlite3.Error."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=busy_seconds, isolation_level=None,
+        check_same_thread=False,
+    )  # fmt: skip
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # the writer does it, see there
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT:d}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 @contextmanager

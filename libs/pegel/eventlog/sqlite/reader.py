@@ -61,11 +61,11 @@ class SqliteReader(Reader):
             await asyncio.get_running_loop().run_in_executor(self._threads, connection.close)
 
     def _read(self, positions: Mapping[int, int], limit: int) -> dict[int, list[Record]]:
-        if self._connection is None:
-            self._connection = files.connect(self._stream.path, self._stream.deadline_seconds)
         found: dict[int, list[Record]] = {}
         size_bytes = 0
         with files.explained(self._stream.path):
+            if self._connection is None:
+                self._connection = files.connect(self._stream.path, self._stream.deadline_seconds)
             for partition, position in positions.items():
                 statements = self._stream.statements(partition)
                 records = []

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 from pegel.eventlog.port import Appended, Bounds, LogError, NewRecord
@@ -60,14 +61,8 @@ class OpenStream:
         return await asyncio.get_running_loop().run_in_executor(self.threads, self._bounds)
 
     def _bounds(self) -> Mapping[int, Bounds]:
-        connection = files.connect(self.path, self.deadline_seconds)
-        try:
-            with files.explained(self.path):
-                return {
-                    partition: bounds(connection, statements) for partition, statements in enumerate(self._statements)
-                }
-        finally:
-            connection.close()
+        with files.explained(self.path), closing(files.connect(self.path, self.deadline_seconds)) as connection:
+            return {partition: bounds(connection, statements) for partition, statements in enumerate(self._statements)}
 
     async def close(self) -> None:
         if self._writer is not None:

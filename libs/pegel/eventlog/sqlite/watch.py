@@ -19,8 +19,11 @@ class Watch:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._connection = files.connect(path, busy_seconds=0)
-        self.version()  # here, in a thread: the first look after a crash has to go through the WAL
+        # In a thread, and patient: the first look after a crash has to go through the WAL.
+        with files.explained(path):
+            self._connection = files.connect(path, files.BUSY_SECONDS)
+        self.version()
+        self._connection.execute("PRAGMA busy_timeout = 0")
         self._waiting: set[asyncio.Future[None]] = set()
         self._task: asyncio.Task[None] | None = None
 

@@ -1,14 +1,13 @@
 """The one thread that writes a stream's file: all appends that wait are one commit, so they share its fsync."""
 
 import asyncio
+import logging
 import queue
 import sqlite3
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import structlog
 
 from pegel.eventlog.port import Appended, LogUnavailable, NewRecord
 from pegel.eventlog.sqlite import files
@@ -25,7 +24,7 @@ RECORD_OVERHEAD_BYTES = 24
 CHECKPOINT_SECONDS = 0.2
 CHECKPOINT_RETRY_SECONDS = 2.0
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -165,7 +164,7 @@ class Writer:
             try:
                 self._connection.close()
             except sqlite3.Error as closing:
-                log.warning("log_file_not_closed", path=str(self._file.path), error=str(closing))
+                log.warning("%s could not be closed: %s", self._file.path, closing)
             self._connection = None
         self._tell([(append.done, error) for append in appends])
 
@@ -190,7 +189,7 @@ class Writer:
             if isinstance(error, sqlite3.Error) and files.is_locked(error):
                 return  # another process is writing
             if not self._untidy:
-                log.warning("log_file_not_tidied", error=str(files.explain(error, self._file.path)))
+                log.warning("not tidied, will be tried again: %s", files.explain(error, self._file.path))
             self._untidy = True
         else:
             self._untidy = False
