@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 INSTALL := deploy/install.sh
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help run test test-all test-faults check bench pictures deps-debian lock schemas clean
+.PHONY: help run test test-all test-faults check bench pictures deps-debian schemas lock clean
 
 help: ## list what there is
 	@echo "Pegel: early warning for spikes of customer contacts."
