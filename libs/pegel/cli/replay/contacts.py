@@ -138,7 +138,7 @@ class Contacts:
         if texts.dtype != self._table[column].dtype:
             self._table = self._table.with_columns(texts)
         values: dict[str | None, Value] = {}
-        for text, rows in texts.value_counts(name="\0rows").iter_rows():
+        for text, rows in texts.value_counts(name="\0rows", sort=True).iter_rows():
             value = values[text] = convert(name, text)
             if value is None:
                 self.report.left_out[name] += rows

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http.client
 import os
 import re
 import signal
@@ -10,8 +11,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
-
-import httpx
 
 from pegel.cli.ingest import IngestClient
 from pegel.cli.log import opened
@@ -121,14 +120,23 @@ class _Bank:
 
     async def _learnt(self) -> int:
         """Wait until the judge has learnt a history; how many steps."""
-        url = f"http://127.0.0.1:{self.settings.detector_port}"
-        async with httpx.AsyncClient(base_url=url, timeout=5, trust_env=False) as client:
-            while True:
-                with contextlib.suppress(httpx.TransportError):
-                    found = LEARNT.search((await client.get("/metrics")).text)
-                    if found and float(found[1]) > 0:
-                        return int(float(found[1]))
-                await asyncio.sleep(0.25)
+        while True:
+            found = LEARNT.search(await asyncio.to_thread(_metrics, self.settings.detector_port))
+            if found and float(found[1]) > 0:
+                return int(float(found[1]))
+            await asyncio.sleep(0.25)
+
+
+def _metrics(port: int) -> str:
+    """What the detector on this machine says of itself; nothing while it is away."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read().decode()
+    except (OSError, http.client.HTTPException):
+        return ""
+    finally:
+        connection.close()
 
 
 def _say_away(why: str | None) -> None:
