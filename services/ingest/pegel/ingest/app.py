@@ -60,7 +60,7 @@ def build(settings: Settings, connect_log: Callable[[Settings], EventLog] = conn
                 fault = f"PEGEL_LOG_URL={settings.resolved_log_url}: {error}"
                 raise ConfigurationError([fault]) from None
             probe.dependency(DEPENDENCY, None)
-            appends = Appends(events, identity.meta.partitions, probe, settings.ingest_deadline_seconds)
+            appends = Appends(events, identity.meta.partitions, probe)
             state.intake = Intake(appends, pseudonymise, rules)
             probe.ready()
             await keep_time(state.intake, appends, probe, stop, seconds=settings.tick_seconds, wall=wall)

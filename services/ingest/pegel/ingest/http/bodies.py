@@ -33,6 +33,7 @@ class Bodies:
 
     def __init__(self, bytes_max: int = IN_FLIGHT_BYTES_MAX) -> None:
         self._bytes_max, self._bytes = bytes_max, 0
+        metrics.BODIES_BYTES.set_function(lambda: self._bytes)
 
     async def read(self, request: Request) -> bytes:
         """The whole body, which counts until it is given to `done`.
@@ -61,7 +62,6 @@ class Bodies:
 
     def _count(self, size: int) -> None:
         self._bytes += size
-        metrics.BODIES_BYTES.set(self._bytes)
         if size > 0 and self._bytes > self._bytes_max:
             detail = f"{self._bytes_max} bytes of bodies are being worked on; send this one again"
             raise ProblemError(503, detail, headers={**RETRY_AFTER, "Connection": "close"})

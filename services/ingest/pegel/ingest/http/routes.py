@@ -1,12 +1,13 @@
 """POST /v1/contacts, /v1/amendments, /v1/ticks: authentication, limits, and what an outcome is as an answer."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 from pydantic import ValidationError
 
 from pegel.eventlog.port import LogUnavailable
@@ -39,13 +40,20 @@ class State:
         return self.intake
 
 
-def add_routes(app: FastAPI, state: State) -> None:
-    """Add the routes of /v1.
+class _Direct(APIRoute):
+    """A route whose endpoint gets the request and gives the response, with nothing in between.
 
-    The sender is asked for within the routes, and they stand on the application itself: dependencies and routers of
-    FastAPI cost a fifth of what taking a single contact does.
+    FastAPI's solving of parameters and dependencies takes a fifth of the time of a single contact, and there are none.
     """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        return self.endpoint
+
+
+def add_routes(app: FastAPI, state: State) -> None:
+    """Add the routes of /v1."""
     sender = authenticate(state.tokens, "source")
+    app.router.route_class = _Direct
     some: dict[int | str, dict[str, Any]] = {207: {"model": PartlyAccepted, "description": "Some were accepted"}}
 
     @app.post(
@@ -104,6 +112,10 @@ def add_routes(app: FastAPI, state: State) -> None:
             raise _unavailable(error) from None
         finally:
             state.bodies.done(body)
+
+    app.router.routes.sort(
+        key=lambda route: getattr(route, "path", "") != "/v1/contacts"
+    )  # the busy one is tried first
 
 
 async def _items(state: State, request: Request, principal: Principal, take: Take) -> Response:

@@ -1,9 +1,9 @@
-"""Appends to the log, by partition and all at once, within a deadline; and whether the log answers."""
+"""Appends to the log, to several partitions at once; and whether the log answers. Deadlines are the log's own."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from pegel.eventlog.port import EventLog, LogUnavailable, NewRecord
+from pegel.eventlog.port import CONTACTS, EventLog, LogUnavailable, NewRecord
 from pegel.ingest import metrics
 from pegel.runtime import logs
 from pegel.runtime.probes import Probe
@@ -15,25 +15,22 @@ DEPENDENCY = "log"
 class Appends:
     """The log, for writing. What is wrong with it is said once, when it begins, and once when it is over."""
 
-    def __init__(self, events: EventLog, partitions: int, probe: Probe, deadline_seconds: float) -> None:
+    def __init__(self, events: EventLog, partitions: int, probe: Probe) -> None:
         self.partitions = partitions
-        self._events, self._probe, self._deadline_seconds = events, probe, deadline_seconds
+        self._events, self._probe = events, probe
         self._away = False
 
     async def append(self, stream: str, records: Mapping[int, Sequence[NewRecord]]) -> None:
         """Returns once every record, by partition, is durable.
 
-        Raises LogUnavailable when any is not within the deadline; the others may be in the log all the same.
+        Raises LogUnavailable when any is not, within the log's deadline; the others may be in the log all the same.
         """
         try:
-            async with asyncio.timeout(self._deadline_seconds):
-                if len(records) == 1:
-                    ((partition, new),) = records.items()
-                    await self._events.append(stream, partition, new)
-                else:
-                    await self._all(stream, records)
-        except TimeoutError:
-            raise self._failed(stream, f"no acknowledgement within {self._deadline_seconds:g} s") from None
+            if len(records) == 1:
+                ((partition, new),) = records.items()
+                await self._events.append(stream, partition, new)
+            else:
+                await self._all(stream, records)
         except LogUnavailable as error:
             raise self._failed(stream, str(error)) from error
         self._answers()
@@ -42,9 +39,8 @@ class Appends:
         """Ask the log for a sign of life, so that a fault does not stand for ever where nobody appends."""
         if self._away:
             try:
-                async with asyncio.timeout(self._deadline_seconds):
-                    await self._events.partitions("contacts")
-            except (TimeoutError, LogUnavailable):
+                await self._events.partitions(CONTACTS)
+            except LogUnavailable:
                 return
             self._answers()
 
