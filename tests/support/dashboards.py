@@ -92,7 +92,7 @@ def costs(rows: Sequence[tuple[str, str, int, str]], as_of: datetime = NIGHT, ho
                 contacts=contacts,
                 unpriced_contacts=0,
                 cost=Money(amount=amount, currency="EUR"),
-                share=float(Decimal(amount) / total) if total > 0 else 0.0,
+                share=min(1.0, max(0.0, float(Decimal(amount) / total))) if total > 0 else 0.0,
             )
             for team, topic, contacts, amount in rows
         ),

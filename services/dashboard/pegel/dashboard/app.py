@@ -11,9 +11,9 @@ from pegel.dashboard.adapters.alerter import HttpAlerter
 from pegel.dashboard.adapters.countries import country_names
 from pegel.dashboard.adapters.painter import ProcessPainter
 from pegel.dashboard.http.access import Access
+from pegel.dashboard.http.files import read_static, static_routes
 from pegel.dashboard.http.headers import SecurityHeaders
 from pegel.dashboard.http.pages import Parts, page_routes, sign_in_routes
-from pegel.dashboard.http.static import read_static, static_routes
 from pegel.dashboard.http.views import Views
 from pegel.dashboard.pipeline.charts import Charts
 from pegel.dashboard.pipeline.reader import Reader

@@ -9,8 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from pegel.dashboard.domain.board import PERIODS, Board
 from pegel.dashboard.domain.words import plural
 from pegel.dashboard.http.access import Caller
+from pegel.dashboard.http.files import StaticFile
 from pegel.dashboard.http.headers import tag_of
-from pegel.dashboard.http.static import StaticFile
 
 HTMX: Final = {
     "includeIndicatorStyles": False,  # would be an inline style sheet
