@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import structlog
 from playwright.async_api import Page, async_playwright
 
 from support import servers
@@ -22,6 +23,15 @@ SERVER_FIXTURES: Final = {
 }
 SERVER_TEST_SECONDS: Final = 90
 """What a test on a real server may take: the first one starts the server."""
+
+# A service that isn't served has structlog's own defaults, whose tracebacks print all variables and take seconds.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 # Settings of the person who runs the tests are none of the tests'.
 for name in [name for name in os.environ if name.startswith("PEGEL_")]:
