@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -107,9 +108,12 @@ class _Supervisor:
         prepared = [self._prepare(f"log in {self._place('log')}", ["streams", "create"], environment)]
         if self.settings.resolved_database_url.startswith("sqlite"):  # on a server that is `pegel migrate`'s business
             prepared.append(self._prepare(f"database in {self._place('database')}", ["migrate"], environment))
-        codes = await asyncio.gather(*prepared)
-        if any(codes):
-            return max(codes)
+        failed = [child_code for child_code in await asyncio.gather(*prepared) if child_code[1]]
+        for child, _ in failed:
+            for line in child.last_lines:
+                print(line, file=sys.stderr, flush=True)
+        if failed:
+            return 2 if any(code == 2 for _, code in failed) else 1
         arguments: dict[str, Sequence[str]] = {name: ["serve", name, "--end-with-stdin"] for name in SERVICES}
         if self.simulate:
             arguments[BANK] = ["simulate", "--end-with-stdin"]
@@ -140,17 +144,15 @@ class _Supervisor:
         url = self.settings.resolved_database_url if self.settings.database_url else None
         return url or str(self.data_dir / "pegel.sqlite")
 
-    async def _prepare(self, text: str, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-        """Run a command to its end, silently; what it said is shown when it fails. Its exit code."""
-        with self.screen.step(text) as _:
-            child = await Child.start(arguments[0], arguments, environment, lambda *_: None)
-            self.children.append(child)
-            code = await child.ended()
-            self.children.remove(child)
-        if code:
-            for line in child.last_lines:
-                self.screen.line(line)
-        return abs(code)
+    async def _prepare(self, text: str, arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[Child, int]:
+        """Run a command to its end, silently; it and its exit code."""
+        began = time.monotonic()
+        child = await Child.start(arguments[0], arguments, environment, lambda *_: None)
+        self.children.append(child)
+        code = await child.ended()
+        self.children.remove(child)
+        self.screen.done(text if code == 0 else f"{text}: failed", time.monotonic() - began)
+        return child, code
 
     async def _watch(self, child: Child) -> None:
         raise _StopError(child, await child.ended())
