@@ -170,7 +170,7 @@ def explain(spike: Spike, name: str, *, end: int) -> str:
     return (
         f"{name}: {spike.window_observed} contacts in {length_words(spike.window_seconds)}, "
         f"{number_words(spike.window_expected)} expected{times}. "
-        f"Up for {minutes} min: {spike.observed} contacts where {number_words(spike.expected)} were expected."
+        f"Up for {minutes} min: {spike.observed} contacts so far, {number_words(spike.expected)} expected."
     )
 
 
@@ -180,5 +180,5 @@ def length_words(seconds: int) -> str:
 
 
 def number_words(value: float) -> str:
-    """An expected count as a person says it: one decimal below 10."""
-    return f"{value:.1f}" if value < 10 else f"{value:.0f}"
+    """An expected count as a person says it: one decimal below 10, 'almost none' below 0.1."""
+    return "almost none" if value < 0.1 else f"{value:.1f}" if value < 10 else f"{value:.0f}"

@@ -115,7 +115,8 @@ class NegativeBinomial:
             expected=expected,
             lower=np.maximum(0.0, expected - width),
             upper=expected + width,
-            window_seconds=np.array(self._windows, dtype=np.int64),
+            # Before a window has filled it is as long as what was seen.
+            window_seconds=np.minimum(np.array(self._windows, dtype=np.int64), self._filled * self._bucket_seconds),
             scores=scores,
             window_observed=self._window_observed.copy(),
             window_expected=self._window_expected.copy(),
