@@ -11,6 +11,10 @@ from playwright.async_api import Page, async_playwright
 
 from support import servers
 
+# A machine that is shared is slow now and then; how long a test may take in all is pytest's to say.
+settings.register_profile("pegel", deadline=None)
+settings.load_profile("pegel")
+
 pytest_plugins = ["support.no_skips"]
 
 # A fixture that needs a real server marks every test that uses it, so that none gets into `make test` by mistake.
