@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 import structlog
+from hypothesis import settings
 from playwright.async_api import Page, async_playwright
 
 from support import servers
