@@ -105,31 +105,31 @@ class _Supervisor:
         with self.screen.step("ports free"):
             await wait_until_free(self.settings)
         environment = self._environment()
-        prepared = [self._prepare(f"log in {self._place('log')}", ["streams", "create"], environment)]
-        if self.settings.resolved_database_url.startswith("sqlite"):  # on a server that is `pegel migrate`'s business
-            prepared.append(self._prepare(f"database in {self._place('database')}", ["migrate"], environment))
-        failed = [child_code for child_code in await asyncio.gather(*prepared) if child_code[1]]
-        for child, _ in failed:
+        # Each service makes what is missing, the database on SQLite too; but that log and settings agree is to be known
+        # before anything is started.
+        child, code = await self._prepare(f"log in {self._place()}", ["streams", "create"], environment)
+        if code:
             for line in child.last_lines:
                 print(line, file=sys.stderr, flush=True)
-        if failed:
-            return 2 if any(code == 2 for _, code in failed) else 1
-        arguments: dict[str, Sequence[str]] = {name: ["serve", name, "--end-with-stdin"] for name in SERVICES}
-        if self.simulate:
-            arguments[BANK] = ["simulate", "--end-with-stdin"]
-        self.children += [
-            await Child.start(name, words, environment, self.screen.child) for name, words in arguments.items()
-        ]
-        watched = [asyncio.create_task(self._watch(child)) for child in self.children]
+            return 2 if code == 2 else 1
+        watched = [await self._start(name, ["serve", name, "--end-with-stdin"], environment) for name in SERVICES]
         waiting = [asyncio.create_task(self._ready(name, port)) for name, port in ports_of(self.settings).items()]
         try:
             await _all_or_failure(waiting, watched)
             self._say_ready(time.monotonic() - began)
+            if self.simulate:  # only now: it would take the processor from the services that start
+                watched.append(await self._start(BANK, ["simulate", "--end-with-stdin"], environment))
             await asyncio.gather(*watched)
         finally:
             for task in (*watched, *waiting):
                 task.cancel()
         raise AssertionError("a child that ends raises")
+
+    async def _start(self, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Task:
+        """A child, and the task that raises when it ends."""
+        child = await Child.start(name, arguments, environment, self.screen.child)
+        self.children.append(child)
+        return asyncio.create_task(self._watch(child))
 
     def _environment(self) -> Mapping[str, str]:
         environment = {**os.environ, "PEGEL_DATA_DIR": str(self.data_dir)}
@@ -138,11 +138,8 @@ class _Supervisor:
             environment.setdefault("PEGEL_LOG_FORMAT", "text")
         return environment
 
-    def _place(self, what: str) -> str:
-        if what == "log":
-            return self.settings.log_url or str(self.data_dir / "log")
-        url = self.settings.resolved_database_url if self.settings.database_url else None
-        return url or str(self.data_dir / "pegel.sqlite")
+    def _place(self) -> str:
+        return self.settings.log_url or str(self.data_dir / "log")
 
     async def _prepare(self, text: str, arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[Child, int]:
         """Run a command to its end, silently; it and its exit code."""
