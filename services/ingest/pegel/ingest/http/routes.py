@@ -1,5 +1,6 @@
 """POST /v1/contacts, /v1/amendments, /v1/ticks: authentication, limits, and what an outcome is as an answer."""
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -19,10 +20,12 @@ from pegel.ingest.pipeline.intake import Delivery, Headers, Intake, Outcome
 from pegel.runtime.auth import Principal, Tokens
 from pegel.runtime.http import ProblemError, authenticate, field_errors, problem_responses, trace_of
 from pegel.schemas.accepted import Accepted, PartlyAccepted, RejectedItem, Ticked
+from pegel.schemas.base import SLUG_PATTERN
 from pegel.schemas.contact import Amendment, Contact, Tick, amendment_example, schema_example
 
 Take = Callable[[Delivery], Awaitable[Outcome]]
 PROBLEMS: Final = problem_responses(400, 401, 403, 413, 415, 422, 503)
+_SLUG: Final = re.compile(SLUG_PATTERN)
 
 
 @dataclass(slots=True)
@@ -121,7 +124,7 @@ def add_routes(app: FastAPI, state: State) -> None:
 async def _items(state: State, request: Request, principal: Principal, take: Take) -> Response:
     begun = time.perf_counter()
     form = form_of(request, JSON, NDJSON)
-    source = principal.name if state.tokens.needed else None
+    source = _source(principal) if state.tokens.needed else None
     body = await state.bodies.read(request)
     try:
         return _answer(await take(Delivery(body, form, source, datetime.now(UTC), _headers(request))))
@@ -134,6 +137,12 @@ async def _items(state: State, request: Request, principal: Principal, take: Tak
     finally:
         state.bodies.done(body)
         metrics.REQUEST_SECONDS.observe(time.perf_counter() - begun)
+
+
+def _source(principal: Principal) -> str:
+    if not _SLUG.match(principal.name):
+        raise ProblemError(403, "the token's name is no slug, so no source: lower-case letters, digits, - and _")
+    return principal.name
 
 
 def _answer(outcome: Outcome) -> Response:

@@ -34,6 +34,8 @@ class Delivery:
     headers: Headers = ()
 
 
+_ACCEPTED: Final = {"contact": metrics.ACCEPTED, "amendment": metrics.AMENDMENTS_ACCEPTED}
+_REJECTED: Final = {"contact": metrics.REJECTED, "amendment": metrics.AMENDMENTS_REJECTED}
 LARGE_BYTES: Final = 256 * 1024
 """Bodies above this are read in a thread, so that others are answered in between."""
 
@@ -57,19 +59,11 @@ class Intake:
 
     async def contacts(self, delivery: Delivery) -> Outcome:
         """Raises UnreadableError, TooManyError, LogUnavailable (nothing is acknowledged, part may be in the log)."""
-        outcome = await self._take(CONTACT, delivery)
-        metrics.ACCEPTED.inc(outcome.accepted)
-        for refusal in outcome.refused:
-            metrics.REJECTED.labels(refusal.reason).inc()
-        return outcome
+        return await self._take(CONTACT, delivery)
 
     async def amendments(self, delivery: Delivery) -> Outcome:
         """As contacts; an amendment goes where its contact went."""
-        outcome = await self._take(AMENDMENT, delivery)
-        metrics.AMENDMENTS_ACCEPTED.inc(outcome.accepted)
-        for refusal in outcome.refused:
-            metrics.AMENDMENTS_REJECTED.labels(refusal.reason).inc()
-        return outcome
+        return await self._take(AMENDMENT, delivery)
 
     async def tick(self, at: datetime | None, headers: Headers = ()) -> int:
         """Append a tick to every partition; how many there are."""
@@ -89,9 +83,11 @@ class Intake:
             raise
         if groups:
             await self._appends.append(CONTACTS, groups)
+        accepted = sum(map(len, groups.values()))
+        _ACCEPTED[kind.what].inc(accepted)
         if batch.refused:
             await self._reject(kind, delivery, batch.refused)
-        return Outcome(batch.single, sum(map(len, groups.values())), batch.refused)
+        return Outcome(batch.single, accepted, batch.refused)
 
     def _prepare(self, kind: Kind[T], delivery: Delivery) -> tuple[Batch[T], dict[int, list[NewRecord]]]:
         """The refusals in order, and the records by partition. The models are used up."""
@@ -120,6 +116,8 @@ class Intake:
 
         When the log is away the answer stays what it is, the sender's fault; `Appends` counts and says the failure.
         """
+        for refusal in refused:
+            _REJECTED[kind.what].labels(refusal.reason).inc()
         records = [
             NewRecord(refusals.rejected_record(kind.what, delivery.source, each), None, delivery.headers)
             for each in refused
