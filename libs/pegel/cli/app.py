@@ -162,7 +162,6 @@ def simulate(
 def audit(as_json: Json = False) -> None:
     """Compare contacts, windows and ledger; exit code 1 when they differ."""
     from pegel.cli.audit import audit as compare
-
     from pegel.runtime.settings import load
 
     raise typer.Exit(compare(load(), as_json))

@@ -115,7 +115,7 @@ class _Bank:
         say(f"history learnt: {steps:,} steps, after {time.monotonic() - began:.1f} s")
         if self.options.failing_minutes:
             await asyncio.sleep(FAILS_AFTER_SECONDS)
-            live.fail(Failure(self.options.failing_minutes))
+            live.fail(Failure(self.options.failing_minutes), time.time())
             say("cash machines in Spain begin to fail (country ES, topic atm): a page is due within three minutes")
 
     async def _learnt(self) -> int:

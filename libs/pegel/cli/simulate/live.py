@@ -33,9 +33,9 @@ class Live:
         self._step, self._rates = -1, np.zeros(len(SEGMENTS))
         self._failure: tuple[Failure, float] | None = None
 
-    def fail(self, failure: Failure) -> None:
-        """The cash machines in Spain begin to fail now."""
-        self._failure = (failure, time.time())
+    def fail(self, failure: Failure, at: float) -> None:
+        """The cash machines in Spain begin to fail at this second since 1970."""
+        self._failure = (failure, at)
 
     async def run(self) -> None:
         """Draw and send until cancelled."""
