@@ -164,6 +164,7 @@ class _MemoryReader(Reader):
         while not (found := self._take(max_records)):
             left = until - clock()
             if left <= 0 or self._state() != state:
+                await asyncio.sleep(0)  # who asks again and again without waiting shall not stop the others
                 return {}
             await self._log._wait(left)
         return found

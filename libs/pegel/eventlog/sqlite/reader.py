@@ -44,6 +44,7 @@ class SqliteReader(Reader):
                 self._nothing_since = version
             left = until - loop.time()
             if left <= 0:
+                await asyncio.sleep(0)  # who asks again and again without waiting shall not stop the others
                 return {}
             await watch.changed(version, left)
 
