@@ -20,11 +20,13 @@ MIGRATION_SECONDS: Final = 3600
 def migrate(url: str) -> tuple[str | None, str]:
     """Bring the database to this version's schema, under a lock: the revisions before and after.
 
-    Raises ConfigurationError (no such database, a newer schema), DatabaseUnavailable.
+    Raises ConfigurationError: the database can't be reached or used, or has a newer schema.
     """
     database = Database(url, statement_seconds=MIGRATION_SECONDS)
     try:
         return _migrate(database)
+    except DatabaseUnavailable as error:
+        raise ConfigurationError([f"PEGEL_DATABASE_URL={database.shown}: {error}"]) from None
     finally:
         database.close()
 

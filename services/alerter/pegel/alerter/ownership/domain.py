@@ -1,8 +1,8 @@
 """Owner rules: the first one that matches a segment at a time says which team owns it."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Final
@@ -44,28 +44,24 @@ class OwnerRule:
         )
 
 
-@dataclass(slots=True)
 class OwnerTable:
     """Rules in order, and what they said: segments are few, so each is matched once for each span of dates."""
 
-    rules: Sequence[OwnerRule]
-    _borders: Sequence[datetime] = field(init=False)
-    _known: dict[tuple[int, tuple[str, ...]], str] = field(init=False, default_factory=dict)
+    def __init__(self, rules: Sequence[OwnerRule], dimensions: Sequence[str]) -> None:
+        self.rules, self.dimensions = rules, tuple(dimensions)
+        self._borders = sorted({time for rule in rules for time in (rule.since, rule.until)})
+        self._known: dict[tuple[int, tuple[str, ...]], str] = {}
+        self._latest = (BEGINNING, bisect_right(self._borders, BEGINNING))
 
-    def __post_init__(self) -> None:
-        self._borders = borders((rule.since, rule.until) for rule in self.rules)
-
-    def team(self, dimensions: Sequence[str], values: tuple[str, ...], at: datetime) -> str:
+    def team(self, values: tuple[str, ...], at: datetime) -> str:
         """Id of the team that owns the segment with these values of the dimensions."""
-        key = (bisect_right(self._borders, at), values)
+        latest = self._latest  # one read: several threads ask
+        if at != latest[0]:  # a window's segments are all of one time
+            latest = self._latest = (at, bisect_right(self._borders, at))
+        key = (latest[1], values)
         found = self._known.get(key)
         if found is None:
-            segment = dict(zip(dimensions, values, strict=True))
+            segment = dict(zip(self.dimensions, values, strict=True))
             found = next((rule.team for rule in self.rules if rule.covers(at) and rule.matches(segment)), UNATTRIBUTED)
             self._known[key] = found
         return found
-
-
-def borders(spans: Iterable[tuple[datetime, datetime]]) -> Sequence[datetime]:
-    """The times at which dated rules begin or end, in order: between two of them nothing changes."""
-    return sorted({time for span in spans for time in span})

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
@@ -12,6 +12,7 @@ from pegel.schemas.base import MICRO
 
 BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 END: Final = datetime.max.replace(tzinfo=UTC)
+KNOWN_MAX: Final = 100_000
 UNIT_PRICE_MAX: Final = 1_000_000
 """Of the currency: a price above it is a mistake, and keeps amounts within 64 bits."""
 
@@ -43,25 +44,29 @@ class PriceRule:
         return all(any(fnmatchcase(cell.get(name, ""), glob) for glob in globs) for name, globs in self.match.items())
 
 
-@dataclass(slots=True)
 class PriceTable:
-    """Rules in order, and what they said of each cell in each span of dates: cells are few."""
+    """Rules in order, and what they said of each cell in each span of dates: cells are few, contacts are many."""
 
-    rules: Sequence[PriceRule]
-    _borders: Sequence[datetime] = field(init=False)
-    _known: dict[tuple[int, frozenset[tuple[str, str]]], Price | None] = field(init=False, default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._borders = sorted({time for rule in self.rules for time in (rule.since, rule.until)})
+    def __init__(self, rules: Sequence[PriceRule]) -> None:
+        self.rules = rules
+        self._borders = sorted({time for rule in rules for time in (rule.since, rule.until)})
+        self._known: dict[tuple[int, tuple[tuple[str, str], ...]], Price | None] = {}
+        self._latest = (BEGINNING, bisect_right(self._borders, BEGINNING))
 
     def price(self, cell: Mapping[str, str], at: datetime) -> Price | None:
         """None: no rule matches."""
-        key = (bisect_right(self._borders, at), frozenset(cell.items()))
-        if key not in self._known:
-            if len(self._known) >= 100_000:  # attributes can make cells many; what was known is found again
+        latest = self._latest  # one read: several threads may ask
+        if at != latest[0]:  # a window's additions are all of one time
+            latest = self._latest = (at, bisect_right(self._borders, at))
+        key = (latest[1], tuple(cell.items()))
+        try:
+            return self._known[key]
+        except KeyError:
+            if len(self._known) >= KNOWN_MAX:  # attributes can make cells many; what was known is found again
                 self._known.clear()
-            self._known[key] = next((rule.price for rule in self.rules if rule.covers(at) and rule.matches(cell)), None)
-        return self._known[key]
+            found = next((rule.price for rule in self.rules if rule.covers(at) and rule.matches(cell)), None)
+            self._known[key] = found
+            return found
 
 
 def micros(amount: str) -> int:

@@ -53,9 +53,9 @@ class FileOwnerRules(OwnerRules):
             faults += unknown_keys(rule.match, set(dimensions), f"{where}.match")
         if faults:
             raise ConfigurationError([f"{path}: {fault}" for fault in faults])
-        self._dimensions = tuple(dimensions)
         self._teams = {id_: Team(id_, entry.name, entry.cost_centre) for id_, entry in content.teams.items()}
-        self._table = OwnerTable([OwnerRule(rule.match, rule.team, rule.since, rule.until) for rule in content.rules])
+        rules = [OwnerRule(rule.match, rule.team, rule.since, rule.until) for rule in content.rules]
+        self._table = OwnerTable(rules, dimensions)
         self._names = content.names
 
     @property
@@ -63,7 +63,7 @@ class FileOwnerRules(OwnerRules):
         return self._version
 
     def team_of(self, segment: tuple[str, ...], at: datetime) -> str:
-        return self._table.team(self._dimensions, segment, at)
+        return self._table.team(segment, at)
 
     def team(self, team_id: str) -> Team:
         return self._teams.get(team_id) or Team(team_id, team_id, "")
