@@ -159,7 +159,15 @@ async def test_before_the_first_contact_the_page_says_how_to_feed_one() -> None:
     async with client:
         text = (await client.get("/")).text
     assert "curl http://127.0.0.1:8001/v1/contacts" in text
-    assert "Waiting for the first contact." in text
+    assert "Nothing has been counted yet." in text
+
+
+async def test_before_the_first_file_in_data_mode_the_page_says_how_to_feed_one() -> None:
+    _, client = dashboard(FakeAlerter(as_of=None), FakePainter(), Settings(clock="data"))
+    async with client:
+        text = (await client.get("/")).text
+    assert "pegel replay FILE --time COLUMN" in text
+    assert "curl" not in text
 
 
 async def test_the_picture_is_kept_by_its_content(browser: httpx.AsyncClient, painter: FakePainter) -> None:

@@ -91,8 +91,8 @@ def test_levels(observed: float, expected: float, level: str) -> None:
 
 
 def test_a_ratio_to_nothing_is_not_shown() -> None:
-    (card,) = board(replace(CALM, open=listed(incident(observed=12, expected=0.0)))).cards
-    assert card.times == "12 where hardly any were expected"
+    (card,) = board(replace(CALM, open=listed(incident(observed=12, expected=0.03)))).cards
+    assert (card.times, card.expected) == ("", "almost none")
     assert (card.observed_width, card.expected_width) == (100, 0)
 
 
@@ -122,7 +122,7 @@ def test_before_the_first_contact_it_waits() -> None:
     nothing = costs(()).model_copy(update={"as_of": None})
     shown = board(Known(open=none, acknowledged=none, resolved=none, costs=nothing))
     assert shown.empty
-    assert (shown.tone, shown.sentence) == ("unknown", "Waiting for the first contact.")
+    assert (shown.tone, shown.sentence) == ("unknown", "Nothing has been counted yet.")
 
 
 def test_the_age_of_what_lies_in_the_past_on_purpose_is_not_shown() -> None:

@@ -52,7 +52,13 @@ def build(settings: Settings, *, alerter: Alerter | None = None, painter: Painte
         charts=charts,
         alerter=alerter,
         access=Access(tokens),
-        views=Views(files, ingest_url=settings.resolved_ingest_url, signing_in=tokens.needed),
+        views=Views(
+            files,
+            ingest_url=settings.resolved_ingest_url,
+            clock=settings.clock,
+            bucket_seconds=settings.bucket_seconds,
+            signing_in=tokens.needed,
+        ),
         names=country_names(),
         now=now,
     )

@@ -75,7 +75,7 @@ def board_of(known: Known, period: Period, names: Mapping[str, str], now: dateti
         sentence = "Not known: the alerter has not answered yet."
         tone: Tone = "unknown"
     elif empty:
-        sentence, tone = "Waiting for the first contact.", "unknown"
+        sentence, tone = "Nothing has been counted yet.", "unknown"
     else:
         sentence = sentence_of(cards)
         waiting = any(card.state == "open" for card in cards)

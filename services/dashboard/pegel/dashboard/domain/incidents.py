@@ -78,10 +78,15 @@ def level_of(observed: float, expected: float) -> Level:
 
 
 def times_words(observed: float, expected: float) -> str:
-    """'5.6 times the expected'; where next to nothing was expected, a ratio would say nothing."""
+    """'5.6 times the expected'; nothing where next to nothing was expected: a ratio would mean nothing."""
     if expected < 1:
-        return f"{count_words(observed)} where hardly any were expected"
+        return ""
     return f"{observed / expected:.1f} times the expected"
+
+
+def expected_words(expected: float) -> str:
+    """'61', '3.4'; what would round to nothing is 'almost none'."""
+    return "almost none" if expected < 0.05 else count_words(expected)
 
 
 def card_of(incident: Incident, names: Mapping[str, str], now: datetime) -> Card:
@@ -100,12 +105,12 @@ def card_of(incident: Incident, names: Mapping[str, str], now: datetime) -> Card
         since=moment(incident.onset, now),
         ended=moment(incident.resolved_at, now) if incident.resolved_at else None,
         observed=count_words(incident.observed),
-        expected=count_words(incident.expected),
+        expected=expected_words(incident.expected),
         observed_width=round(100 * incident.observed / largest),
         expected_width=round(100 * incident.expected / largest),
         window=(
             f"{count_words(incident.observed_window)} in {duration_words(incident.window_seconds)}, "
-            f"{count_words(incident.expected_window)} expected"
+            f"{expected_words(incident.expected_window)} expected"
         ),
         explanation=incident.explanation,
         cost=money_words(incident.cost),
@@ -113,7 +118,7 @@ def card_of(incident: Incident, names: Mapping[str, str], now: datetime) -> Card
         history=tuple(
             Step(
                 moment(step.at, now),
-                f"{'opened' if step.from_state is None else step.to_state} by {step.actor}: {step.reason}",
+                f"{'opened' if step.from_state is None else step.to_state} by {step.actor}: {step.reason.replace('_', ' ')}",
             )
             for step in incident.transitions
         ),

@@ -7,7 +7,7 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from pegel.dashboard.domain.board import PERIODS, Board
-from pegel.dashboard.domain.words import plural
+from pegel.dashboard.domain.words import duration_words, plural
 from pegel.dashboard.http.access import Caller
 from pegel.dashboard.http.files import StaticFile
 from pegel.dashboard.http.headers import tag_of
@@ -36,9 +36,11 @@ class Rendered:
 
 
 class Views:
-    """The templates. ingest_url: shown to who wants to feed a first contact."""
+    """The templates. ingest_url, clock, bucket_seconds: for who wants to feed a first contact."""
 
-    def __init__(self, files: dict[str, StaticFile], *, ingest_url: str, signing_in: bool) -> None:
+    def __init__(
+        self, files: dict[str, StaticFile], *, ingest_url: str, clock: str, bucket_seconds: int, signing_in: bool
+    ) -> None:
         self._environment = Environment(
             loader=PackageLoader("pegel.dashboard.http"),
             autoescape=select_autoescape(["html", "j2"], default=True),
@@ -50,6 +52,8 @@ class Views:
             periods=PERIODS,
             plural=plural,
             ingest_url=ingest_url,
+            clock=clock,
+            bucket=duration_words(bucket_seconds),
             signing_in=signing_in,
             htmx_config=json.dumps(HTMX),
             static={name: f"/static/{name}?v={file.sha256[:16]}" for name, file in files.items()},
