@@ -14,7 +14,7 @@ from pegel.dashboard.domain.words import (
     segment_words,
     time_words,
 )
-from pegel.schemas.incident import Incident, IncidentState
+from pegel.schemas.incident import Incident, IncidentState, Transition
 
 Level = Literal["severe", "high", "raised"]
 SEVERE_RATIO: Final = 3.0
@@ -115,16 +115,15 @@ def card_of(incident: Incident, names: Mapping[str, str], now: datetime) -> Card
         explanation=incident.explanation,
         cost=money_words(incident.cost),
         page=incident.page,
-        history=tuple(
-            Step(
-                moment(step.at, now),
-                f"{'opened' if step.from_state is None else step.to_state} by {step.actor}: {step.reason.replace('_', ' ')}",
-            )
-            for step in incident.transitions
-        ),
+        history=tuple(Step(moment(step.at, now), _step_words(step)) for step in incident.transitions),
         can_acknowledge=incident.state == "open",
         can_resolve=incident.state in {"open", "acknowledged"},
     )
+
+
+def _step_words(step: Transition) -> str:
+    what = "opened" if step.from_state is None else step.to_state
+    return f"{what} by {step.actor}: {step.reason.replace('_', ' ')}"
 
 
 def urgent_first(incidents: Iterable[Incident]) -> list[Incident]:
