@@ -92,7 +92,7 @@ class Detection:
             ),
             epoch=0,
             make_detector=lambda: NegativeBinomial(bucket_seconds, Zones({"ES": "Europe/Madrid"}, 0)),
-            passes=self.fence.passes,
+            fence=self.fence,
         )
         self.counts: list[tuple[judging.In, str]] = []
         self.outputs: list[LogRecord] = []

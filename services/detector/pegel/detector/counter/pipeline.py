@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pegel.detector import metrics
 from pegel.detector.counter.domain.counting import In, PartitionCounter, Rules
 from pegel.eventlog.fencing import highest_output, take_over
-from pegel.eventlog.port import CONTACTS, COUNTS, REJECTED, EventLog, LogUnavailable, Member, NewRecord, Record
+from pegel.eventlog.port import CONTACTS, COUNTS, REJECTED, STATE, EventLog, LogUnavailable, Member, NewRecord, Record
 from pegel.runtime import logs
 from pegel.runtime.probes import Probe
 from pegel.schemas.detection import CountsRecord
@@ -17,6 +18,8 @@ from pegel.schemas.rejected import RejectedRecord
 log = logs.get(__name__)
 GROUP = "pegel-counter"
 AGAIN_SECONDS = 1.0
+LOOK_SECONDS = 2.0
+"""How often lag and claims are looked at."""
 
 
 @dataclass(slots=True)
@@ -38,7 +41,7 @@ class Counting:
     async def run(self, stop: asyncio.Event) -> None:
         """Until stop is set. A log that is away is tried again; what was not acknowledged is appended again."""
         member = self._log.member(CONTACTS, GROUP)
-        generation = -1
+        generation, looked = -1, 0.0
         try:
             while not stop.is_set():
                 try:
@@ -49,8 +52,11 @@ class Counting:
                     self._probe.progress("counter")
                     for partition, batch in records.items():
                         await self._count(partition, batch)
+                    if time.monotonic() - looked > LOOK_SECONDS:
+                        looked = time.monotonic()
+                        if await self._look_around(member):
+                            generation = -1
                     self._probe.dependency("log", None)
-                    await self._note_lag(member)
                 except LogUnavailable as error:
                     self._probe.dependency("log", str(error))
                     log.warning("log_unavailable", reason=str(error))
@@ -62,18 +68,19 @@ class Counting:
             await member.close()
 
     async def _adopt(self, member: Member) -> None:
-        assigned = member.assigned
+        """Drop what is ours no more, restore what is. What was lost and came back is restored as well."""
         for partition in list(self._owned):
-            if partition not in assigned:
+            if partition not in member.assigned or partition not in member.positions():
                 del self._owned[partition]
-        for partition in sorted(assigned - self._owned.keys()):
+        for partition in sorted(member.assigned - self._owned.keys()):
+            if partition not in member.assigned:
+                continue  # taken away while another was restored: its new owner claims it
             self._probe.wait_for(f"restoring partition {partition}", "counter")
             self._owned[partition] = await self._restore(partition)
             begin = (await self._log.bounds(CONTACTS))[partition].begin
             member.start(partition, begin)
         metrics.PARTITIONS.set(len(self._owned))
-        if assigned:
-            self._probe.ready("counter")
+        self._probe.ready("counter")
 
     async def _restore(self, partition: int) -> _Owned:
         """Claim the partition; its state comes from reading it again, its outputs are not repeated."""
@@ -102,8 +109,19 @@ class Counting:
             if isinstance(output, RejectedRecord):
                 metrics.REFUSED.labels(output.reason).inc()
 
-    async def _note_lag(self, member: Member) -> None:
+    async def _look_around(self, member: Member) -> bool:
+        """Note the lag. True when another claimed a partition that is assigned to us: it is to be claimed again.
+
+        A member that lost a partition while it restored may claim it after its new owner did; without a second claim
+        the rightful owner would write in vain.
+        """
         positions = member.positions()
         for partition, bounds in (await self._log.bounds(CONTACTS)).items():
             if partition in positions:
                 metrics.COUNTER_LAG.labels(str(partition)).set(max(0, bounds.end - positions[partition]))
+        state = await self._log.bounds(STATE)
+        contested = [p for p, owned in self._owned.items() if state[p].end > owned.counter.epoch + 1]
+        for partition in contested:
+            log.warning("partition_contested", partition=partition, epoch=self._owned[partition].counter.epoch)
+            del self._owned[partition]
+        return bool(contested)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from pegel.detector import metrics
 from pegel.detector.judge.domain.judging import In, Judge, Rules
 from pegel.detector.judge.ports import Detector
 from pegel.eventlog.fencing import Fence, head, highest_output, take_over
-from pegel.eventlog.port import COUNTS, WINDOWS, EventLog, LogUnavailable, Member, NewRecord, Record
+from pegel.eventlog.port import COUNTS, STATE, WINDOWS, EventLog, LogUnavailable, Member, NewRecord, Record
 from pegel.runtime import logs
 from pegel.runtime.probes import Probe
 from pegel.schemas.detection import BucketRecord, SpikeRecord
@@ -20,6 +21,7 @@ log = logs.get(__name__)
 GROUP = "pegel-judge"
 PRODUCER = "judge/0"
 AGAIN_SECONDS = 1.0
+LOOK_SECONDS = 2.0
 RECORDS_A_TURN = 500
 """Records of counts judged before their windows are appended together."""
 
@@ -39,14 +41,14 @@ class Judging:
         self._log, self._rules, self._make_detector = eventlog, rules, make_detector
         self._owner, self._probe, self._state_partition = owner, probe, state_partition
         self._judge: Judge | None = None
-        self._fence = Fence()
         self._told = (-1, -1)
+        self._epoch = -1
         self._restoring_to = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until stop is set. A log that is away is tried again, from the start of counts."""
         member = self._log.member(COUNTS, GROUP)
-        generation = -1
+        generation, looked = -1, 0.0
         try:
             while not stop.is_set():
                 try:
@@ -57,6 +59,10 @@ class Judging:
                     self._probe.progress("judge")
                     if records and self._judge is not None:
                         await self._take(self._judge, list(records), member)
+                    if time.monotonic() - looked > LOOK_SECONDS:
+                        looked = time.monotonic()
+                        if await self._look_around(member):
+                            generation, looked = -1, 0.0
                     self._probe.dependency("log", None)
                 except LogUnavailable as error:
                     self._probe.dependency("log", str(error))
@@ -74,10 +80,9 @@ class Judging:
             self._probe.ready("judge")  # a standby is ready to take over
             return
         self._probe.wait_for("restoring the judge", "judge")
-        epoch = await take_over(self._log, PRODUCER, self._state_partition, (WINDOWS,), self._owner)
+        self._epoch = epoch = await take_over(self._log, PRODUCER, self._state_partition, (WINDOWS,), self._owner)
         self._told = await highest_output(self._log, WINDOWS, PRODUCER, epoch)
-        self._fence = Fence()
-        self._judge = Judge(self._rules, epoch, self._make_detector, self._fence.passes)
+        self._judge = Judge(self._rules, epoch, self._make_detector, Fence())
         bounds = (await self._log.bounds(COUNTS))[0]
         self._restoring_to = bounds.end
         log.info("judge_taken", epoch=epoch, records=bounds.end - bounds.begin)
@@ -106,10 +111,20 @@ class Judging:
         position = member.positions().get(0, records[-1].offset + 1)
         if position >= self._restoring_to:
             self._probe.ready("judge")
-        metrics.JUDGE_LAG.set(max(0, (await self._log.bounds(COUNTS))[0].end - position))
+
+    async def _look_around(self, member: Member) -> bool:
+        """Note the lag. True when another judge has claimed while we are the one assigned: claim again."""
+        if self._judge is None:
+            return False
+        bounds = await self._log.bounds(COUNTS)
+        metrics.JUDGE_LAG.set(max(0, bounds[0].end - member.positions().get(0, bounds[0].end)))
+        contested = (await self._log.bounds(STATE))[self._state_partition].end > self._epoch + 1
+        if contested:
+            log.warning("judge_contested", epoch=self._epoch)
+        return contested
 
     def _known(self, records: list[Record]) -> list[tuple[In, str]]:
-        """The records that concern the judge, with their kind; claims move the fence in passing."""
+        """The records with their kind; what is no record of ours is passed over, and said."""
         known = []
         for record in records:
             try:
@@ -117,8 +132,5 @@ class Judging:
             except msgspec.DecodeError as error:
                 log.error("record_unreadable", stream=COUNTS, offset=record.offset, reason=str(error))  # noqa: TRY400
                 continue
-            if found.kind == "claim" and found.producer is not None and found.epoch is not None:
-                self._fence.claim(found.producer, found.epoch)
-            else:
-                known.append((In(record.offset, record.time_ms, record.value), found.kind))
+            known.append((In(record.offset, record.time_ms, record.value), found.kind))
         return known

@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, NamedTuple, cast
+from typing import Any, Final, Literal, NamedTuple, Protocol, cast
 
 import msgspec
 import numpy as np
@@ -59,6 +59,21 @@ class Rules:
     max_segments: int
 
 
+class Fence(Protocol):
+    """Who may write: drops what an old owner writes, and what was seen (pegel.eventlog.fencing)."""
+
+    def claim(self, producer: str, epoch: int) -> None: ...
+
+    def passes(self, producer: str, epoch: int, output_id: tuple[int, int]) -> bool: ...
+
+
+class ClaimLine(msgspec.Struct):
+    """What the judge reads of a ClaimRecord."""
+
+    producer: str
+    epoch: int
+
+
 class CountsLine(msgspec.Struct):
     """What the judge reads of a CountsRecord."""
 
@@ -89,6 +104,7 @@ class AdditionsLine(msgspec.Struct):
 
 
 _counts = msgspec.json.Decoder(CountsLine)
+_claim = msgspec.json.Decoder(ClaimLine)
 
 Row = tuple[dict[str, str], int, int]
 """Cell, contacts, handled seconds."""
@@ -114,14 +130,14 @@ class Judge:
         rules: Rules,
         epoch: int,
         make_detector: Callable[[], Any],
-        passes: Callable[[str, int, tuple[int, int]], bool],
+        fence: Fence,
     ) -> None:
-        """make_detector: a fresh judge.ports.Detector. passes: whether to take an output of (producer, epoch, id)."""
+        """make_detector: a fresh judge.ports.Detector."""
         self._rules = rules
         self._make_detector = make_detector
         self._detector = make_detector()
         self._epoch = epoch
-        self._passes = passes
+        self._fence = fence
         self._partitions = [_Partition() for _ in range(rules.partitions)]
         self._segments = Segments(rules.dimensions, rules.max_segments)
         self._known = 0
@@ -164,6 +180,9 @@ class Judge:
             if kind == "counts":
                 self._take_counts(record.value)
                 self._judge_ready()
+            elif kind == "claim":
+                claim = _claim.decode(record.value)
+                self._fence.claim(claim.producer, claim.epoch)
             elif kind in ("history", "history_end"):
                 self._take_history(kind, record.value)
         outputs, self._outputs = self._outputs, []
@@ -216,7 +235,7 @@ class Judge:
 
     def _take_counts(self, value: bytes) -> None:
         line = _counts.decode(value)
-        if not self._passes(line.origin.producer, line.origin.epoch, (line.origin.offset, line.origin.place)):
+        if not self._fence.passes(line.origin.producer, line.origin.epoch, (line.origin.offset, line.origin.place)):
             return
         partition = self._partitions[line.origin.partition]
         rows = line.additions
