@@ -84,6 +84,7 @@ class _Supervisor:
                 for child in self.children:
                     child.signal(signal.SIGKILL)
 
+        self.screen.on_closed = lambda: on_signal(signal.SIGHUP)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, on_signal, number)
         try:

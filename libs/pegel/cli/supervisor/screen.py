@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TextIO
 
@@ -23,10 +23,16 @@ class Screen:
         self.terminal = self._out.isatty()
         self._coloured = self.terminal and not os.environ.get("NO_COLOR")
         self._colour_of: dict[str, int] = {}
+        self.on_closed: Callable[[], None] = lambda: None
+        """Called when nobody reads the output any more (`pegel run | head`)."""
 
     def line(self, text: str = "") -> None:
-        self._out.write(text + "\n")
-        self._out.flush()
+        try:
+            self._out.write(text + "\n")
+            self._out.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())  # what is still to be flushed goes there
+            self.on_closed()
 
     def strong(self, text: str) -> None:
         self.line(self._painted(text, STRONG))
