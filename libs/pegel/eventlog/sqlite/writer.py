@@ -22,7 +22,7 @@ TRIM_EVERY_SECONDS = 10.0
 TRIM_RECORDS = 2_000
 RECORD_OVERHEAD_BYTES = 24
 CHECKPOINT_SECONDS = 0.2
-CHECKPOINT_RETRY_SECONDS = 2.0
+CHECKPOINT_RETRY_SECONDS = 0.1
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Writer:
         self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
         self._connection: sqlite3.Connection | None = None
         self._trimmed_at = 0.0
-        self._checkpoint_after = 0.0
+        self._checkpoint_after, self._checkpoint_pause = 0.0, CHECKPOINT_RETRY_SECONDS
         self._untidy = False
         self._thread = threading.Thread(target=self._run, name=f"log-{file.path.stem}", daemon=True)
         self._thread.start()
@@ -208,8 +208,9 @@ class Writer:
         self._connection.execute(f"PRAGMA busy_timeout = {int(CHECKPOINT_SECONDS * 1000)}")
         try:
             busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            if busy:  # somebody reads for long; appends shall not wait for it each time
-                self._checkpoint_after = time.monotonic() + CHECKPOINT_RETRY_SECONDS
+            # Who reads for long (a backup, a shell) shall not make every append wait.
+            self._checkpoint_pause = min(2 * self._checkpoint_pause, 5.0) if busy else CHECKPOINT_RETRY_SECONDS
+            self._checkpoint_after = time.monotonic() + self._checkpoint_pause if busy else 0.0
         finally:
             self._connection.execute("PRAGMA busy_timeout = 0")
 
