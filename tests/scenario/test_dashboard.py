@@ -110,7 +110,7 @@ async def test_a_change_that_is_too_late_says_why(browser: httpx.AsyncClient) ->
 async def test_a_form_of_another_site_changes_nothing(
     browser: httpx.AsyncClient, alerter: FakeAlerter, headers: dict[str, str]
 ) -> None:
-    for path in ("/incidents/inc-atm-es/acknowledge", "/incidents/inc-atm-es/resolve", "/sign-in", "/sign-out"):
+    for path in ("/incidents/inc-atm-es/acknowledge", "/incidents/inc-atm-es/resolve", "/session", "/session/end"):
         answer = await browser.post(path, headers=headers | FORM, content="reason=x&token=t")
         assert answer.status_code == 403, path
         assert "set-cookie" not in answer.headers
@@ -223,8 +223,8 @@ async def test_every_answer_carries_the_policy(
         )
     ]
     answers.append(await browser.delete("/"))
-    answers.append(await browser.post("/sign-out"))
-    answers.append(await browser.post("/sign-in", content=b"x" * 100_000))
+    answers.append(await browser.post("/session/end"))
+    answers.append(await browser.post("/session", content=b"x" * 100_000))
 
     async def broken(hours: int) -> None:
         raise ZeroDivisionError
@@ -279,7 +279,7 @@ class TestTokens:
             yield client
 
     async def sign_in(self, browser: httpx.AsyncClient, token: str) -> httpx.Response:
-        return await browser.post("/sign-in", headers=OWN | FORM, content=f"token={token}")
+        return await browser.post("/session", headers=OWN | FORM, content=f"token={token}")
 
     async def test_nothing_is_shown_without_a_token(self, browser: httpx.AsyncClient) -> None:
         for path in ("/", "/fragments/board", "/charts/cost-by-cause.svg"):
@@ -303,7 +303,7 @@ class TestTokens:
         done = await browser.post("/incidents/inc-atm-es/acknowledge", headers=OWN | FORM, content="")
         assert done.status_code == 303
         assert alerter.changes[0][3] == "token-of-nora"
-        await browser.post("/sign-out", headers=OWN)
+        await browser.post("/session/end", headers=OWN)
         assert (await browser.get("/")).status_code == 401
 
     async def test_a_viewer_sees_no_buttons(self, browser: httpx.AsyncClient) -> None:
@@ -331,7 +331,7 @@ async def test_an_alerter_that_wants_a_token_gets_the_sign_in_page(
     click = await browser.post("/incidents/inc-atm-es/acknowledge", headers=OWN | FORM, content="")
     assert click.status_code == 401
     assert "with a token of your own" in click.text
-    await browser.post("/sign-in", headers=OWN | FORM, content="token=token-of-nora")
+    await browser.post("/session", headers=OWN | FORM, content="token=token-of-nora")
     click = await browser.post("/incidents/inc-atm-es/acknowledge", headers=OWN | FORM, content="")
     assert click.status_code == 303
 

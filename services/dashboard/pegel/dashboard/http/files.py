@@ -52,7 +52,7 @@ def static_routes(files: dict[str, StaticFile]) -> APIRouter:
     )
     async def static(
         request: Request,
-        name: Annotated[str, Path(max_length=64)],
+        name: Annotated[str, Path(max_length=64, examples=["pegel.css"])],
         v: Annotated[str, Query(max_length=64, description="beginning of the content's hash")] = "",
     ) -> Response:
         """Style sheet, script, picture."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
 from pydantic import ValidationError
@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from pegel.dashboard import metrics
 from pegel.dashboard.domain.board import Board, Period, board_of
 from pegel.dashboard.domain.costs import costs_of
-from pegel.dashboard.http.access import FORM, Access, Caller, SignInError, form_of, keep_token, own_form
+from pegel.dashboard.http.access import FORM, TOKEN, Access, Caller, SignInError, form_of, keep_token, own_form
 from pegel.dashboard.http.headers import PRIVATE, tag_of, tagged
 from pegel.dashboard.http.views import Views
 from pegel.dashboard.pipeline.charts import Charts, key_of
@@ -128,7 +128,7 @@ def page_routes(parts: Parts) -> APIRouter:
     def change_route(change: Change) -> None:
         @router.post(
             f"/incidents/{{incident_id}}/{change}",
-            response_class=HTMLResponse,
+            response_class=Response,  # without a body
             status_code=303,
             responses={
                 **SEE_OTHER,
@@ -136,7 +136,8 @@ def page_routes(parts: Parts) -> APIRouter:
                 **problem_responses(400, 413, 415, 422),
             },
             openapi_extra=form_body(
-                reason={"type": "string", "maxLength": 500}, period={"type": "string", "enum": ["24h", "7d"]}
+                reason={"type": "string", "maxLength": 500, "pattern": r"^[^\x00-\x1f\x7f]*$"},
+                period={"type": "string", "enum": ["24h", "7d"]},
             ),
             dependencies=[Depends(own_form)],
             operation_id=change,
@@ -203,32 +204,37 @@ def sign_in_routes(app: FastAPI, parts: Parts) -> APIRouter:
         """A form for a token."""
         return HTMLResponse(parts.views.sign_in(None, signed_in=False), headers={"Cache-Control": "no-store"})
 
-    def action_route(action: Literal["sign-in", "sign-out"]) -> None:
-        statuses: dict[int | str, dict[str, Any]] = {**SEE_OTHER, **problem_responses(403)}
-        if action == "sign-in":
-            statuses |= {**pages(401), **problem_responses(400, 413, 415)}
+    # Not beside the form's own path: FastAPI's answer to another method would name one of the two only.
+    @router.post(
+        "/session",
+        response_class=Response,
+        status_code=303,
+        responses={**SEE_OTHER, **pages(401), **problem_responses(400, 403, 413, 415)},
+        openapi_extra=form_body(token={"type": "string", "maxLength": 512}),
+        dependencies=[Depends(own_form)],
+        operation_id="sign_in",
+    )
+    async def sign_in(request: Request) -> Response:
+        """Keep the token in a cookie."""
+        token = (await form_of(request)).get("token", "").strip()
+        if not TOKEN.fullmatch(token) or (parts.access.tokens.needed and parts.access.known(token) is None):
+            raise SignInError(401, "This token is not known.")
+        answer = RedirectResponse("/", 303)
+        keep_token(request, answer, token)
+        return answer
 
-        @router.post(
-            f"/{action}",
-            response_class=HTMLResponse,
-            status_code=303,
-            responses=statuses,
-            openapi_extra=form_body(token={"type": "string", "maxLength": 512}) if action == "sign-in" else None,
-            dependencies=[Depends(own_form)],
-            operation_id=action.replace("-", "_"),
-        )
-        async def route(request: Request) -> Response:
-            token = None
-            if action == "sign-in":
-                token = (await form_of(request)).get("token", "").strip()
-                if parts.access.tokens.needed and parts.access.known(token) is None:
-                    raise SignInError(401, "This token is not known.")
-            answer = RedirectResponse("/", 303)
-            keep_token(request, answer, token)
-            return answer
+    @router.post(
+        "/session/end",
+        response_class=Response,
+        status_code=303,
+        responses={**SEE_OTHER, **problem_responses(403)},
+        dependencies=[Depends(own_form)],
+        operation_id="sign_out",
+    )
+    async def sign_out(request: Request) -> Response:
+        """Take the cookie away."""
+        answer = RedirectResponse("/", 303)
+        keep_token(request, answer, None)
+        return answer
 
-        route.__doc__ = "Keep the token in a cookie." if action == "sign-in" else "Take the cookie away."
-
-    action_route("sign-in")
-    action_route("sign-out")
     return router
