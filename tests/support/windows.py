@@ -68,14 +68,14 @@ class Windows:
         records += [self._window(bucket - ago, [(cell, contacts)], "late") for ago, cell, contacts in late]
         records += [spike.model_copy(update={"origin": self._origin()}) for spike in spikes]
         self.contacts += sum(contacts for _, contacts in counts) + sum(contacts for *_, contacts in late)
-        totals = PartitionTotals(contacts=self.contacts, counted=self.contacts)
+        totals = PartitionTotals(contacts=max(self.contacts, 0), counted=self.contacts)
         end = BucketRecord(
             origin=self._origin(),
             bucket=bucket,
             to=self._number,
             as_of=self.now,
             status="observed",
-            covered=(Covered(partition=0, offset=self.contacts, totals=totals),),
+            covered=(Covered(partition=0, offset=totals.contacts, totals=totals),),
             windows_contacts=self.contacts,
             segments=len(counts),
         )

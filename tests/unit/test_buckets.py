@@ -1,0 +1,92 @@
+"""Records of windows become whole buckets, each output once."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from pegel.alerter.windows.buckets import Assembler, Bucket, Unreadable
+from pegel.eventlog.port import Record
+from pegel.schemas.base import LogRecord
+from support.windows import Windows, cell
+
+KINDS = ("window", "spike")
+
+
+def on_log(records: Sequence[LogRecord | bytes], start: int = 0) -> list[Record]:
+    return [
+        Record(0, start + place, 1000 + place, None, its if isinstance(its, bytes) else its.encode(), ())
+        for place, its in enumerate(records)
+    ]
+
+
+def contacts(buckets: Sequence[Bucket]) -> list[int]:
+    return [sum(sum(window.additions.contacts) for window in bucket.windows) for bucket in buckets]
+
+
+def test_a_bucket_is_given_when_its_record_is_there() -> None:
+    windows = Windows()
+    records = on_log([*windows.bucket([(cell(), 3)], spikes=[windows.spike()]), *windows.bucket([(cell(), 4)])])
+    assembler = Assembler({}, KINDS)
+    assert list(assembler.take(records[:2])) == []
+    first, second = assembler.take(records[2:])
+    assert contacts([first, second]) == [3, 4]
+    assert [len(bucket.spikes) for bucket in (first, second)] == [1, 0]
+    assert (first.offset, second.offset) == (2, 4)
+    assert first.seen["judge/0"].id == (1, 2)
+
+
+def test_only_what_is_asked_for_is_read() -> None:
+    windows = Windows()
+    (bucket,) = Assembler({}, ("spike",)).take(on_log(windows.bucket([(cell(), 3)], spikes=[windows.spike()])))
+    assert (len(bucket.windows), len(bucket.spikes)) == (0, 1)
+
+
+def test_what_was_written_twice_is_taken_once() -> None:
+    # The judge died after its first record and wrote all of the bucket again under its new epoch.
+    windows = Windows()
+    window, end = windows.bucket([(cell(), 3)])
+    claim = Windows(epoch=1).claim()
+    again = [its.model_copy(update={"origin": its.origin.model_copy(update={"epoch": 1})}) for its in (window, end)]  # type: ignore[attr-defined]
+    (bucket,) = Assembler({}, KINDS).take(on_log([window, claim, *again]))
+    assert contacts([bucket]) == [3]
+    assert bucket.seen["judge/0"].epoch == 1
+
+
+def test_a_zombie_writes_in_vain() -> None:
+    # epoch 0:  a        b'   (b' comes after the claim of epoch 1, and says something else)
+    # epoch 1:     claim    b
+    old, new = Windows(), Windows(epoch=1)
+    first = old.bucket([(cell(), 1)])
+    zombie = old.bucket([(cell(), 100)])
+    new.bucket([(cell(), 1)])
+    second = new.bucket([(cell(), 2)])
+    found = list(Assembler({}, KINDS).take(on_log([*first, new.claim(), *zombie, *second])))
+    assert contacts(found) == [1, 2]
+
+
+def test_it_goes_on_from_what_was_seen() -> None:
+    windows = Windows()
+    records = on_log([*windows.bucket([(cell(), 1)]), *windows.bucket([(cell(), 2)])])
+    first, _ = Assembler({}, KINDS).take(records)
+    # read again from the start, as after a position that was not moved
+    assert contacts(list(Assembler(first.seen, KINDS).take(records))) == [2]
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (b"not json", "JSON is malformed"),
+        (b'{"kind":"window","v":2}', "v=2, this version of Pegel reads 1"),
+        (b'{"kind":"balloon","v":1}', "kind='balloon' does not belong here"),
+        (b'{"kind":"bucket","v":1}', "kind='bucket' does not belong here"),
+        (
+            b'{"kind":"bucket","v":1,"origin":{"producer":"judge/0","epoch":0,"partition":0,"offset":1,"place":0}}',
+            "bucket: Field required",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_named(value: bytes, says: str) -> None:
+    with pytest.raises(Unreadable) as error:
+        list(Assembler({}, KINDS).take(on_log([value], start=41)))
+    assert str(error.value).startswith("windows/0: the record at offset 41 can't be read: ")
+    assert says in str(error.value)
