@@ -1,8 +1,17 @@
 """What all models share: closed, immutable, versioned; and the encoding of a record on the log."""
 
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import core_schema
 
 SLUG_PATTERN: Final = r"^[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?$"
 """Lower-case letters, digits, hyphen and underscore; at most 64 characters; begins and ends with a letter or digit."""
@@ -11,7 +20,23 @@ Slug = Annotated[str, StringConstraints(pattern=SLUG_PATTERN, max_length=64)]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$", max_length=128)]
 """An id of the sender's: 1 to 128 printable ASCII characters without a space."""
 
-Seconds = Annotated[int, Field(ge=0, le=30 * 86_400)]
+SECONDS_MAX: Final = 30 * 86_400
+
+
+class _WholeSeconds:
+    """A JSON number without a fraction, as JSON Schema's integer is: 240.0 too (tables with gaps are written so)."""
+
+    def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        number = core_schema.float_schema(strict=True)
+        whole = core_schema.int_schema(strict=False, ge=0, le=SECONDS_MAX)
+        strict = core_schema.int_schema(strict=True, ge=0, le=SECONDS_MAX)
+        return core_schema.json_or_python_schema(core_schema.chain_schema([number, whole]), strict)
+
+    def __get_pydantic_json_schema__(self, _: core_schema.CoreSchema, __: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "integer", "minimum": 0, "maximum": SECONDS_MAX}
+
+
+Seconds = Annotated[int, _WholeSeconds()]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$", max_length=3)]
 """ISO 4217 code."""
 

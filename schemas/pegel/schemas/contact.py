@@ -5,17 +5,19 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AwareDatetime,
+    ConfigDict,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     StringConstraints,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
-from pegel.schemas.base import Identifier, LogRecord, Model, Seconds, Slug, Versioned
+from pegel.schemas.base import SLUG_PATTERN, Identifier, LogRecord, Model, Seconds, Slug, Versioned
 from pegel.schemas.countries import Country
 
 Channel = Literal[
@@ -28,7 +30,8 @@ Demand = Literal["failure", "value"]
 Outcome = Literal["answered", "abandoned", "deflected"]
 Pseudonym = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,128}$", max_length=128)]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", max_length=35)]
-AttributeValue = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+PRINTABLE_PATTERN: Final = r"^[^\x00-\x1f\x7f]+$"
+AttributeValue = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=PRINTABLE_PATTERN)]
 
 EMPLOYEE_WORDS: Final = ("agent", "employee", "user")
 """Employees are never measured: no field and no attribute may have a word that begins with one of these."""
@@ -72,6 +75,21 @@ def names_employee(key: str) -> bool:
     return any(word.startswith(EMPLOYEE_WORDS) for word in re.split(r"[^a-z]+", key.lower()))
 
 
+Attributes = Annotated[
+    dict[Slug, AttributeValue],
+    Field(max_length=10),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": 10,
+            # Words of employees are refused by `names_employee`; in a slug they look like this.
+            "propertyNames": {"pattern": SLUG_PATTERN, "not": {"pattern": rf"(^|[^a-z])({'|'.join(EMPLOYEE_WORDS)})"}},
+            "additionalProperties": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": PRINTABLE_PATTERN},
+        }
+    ),
+]
+
+
 class Details(Model):
     """What may be said of a contact beside its identity and time, and may be amended later."""
 
@@ -92,7 +110,7 @@ class Details(Model):
     resolved: bool | None = None
     satisfaction: Satisfaction | None = None
     language: Language | None = None
-    attributes: Annotated[dict[Slug, AttributeValue], Field(max_length=10)] | None = None
+    attributes: Attributes | None = None
 
     @field_validator("attributes")
     @classmethod
@@ -135,6 +153,15 @@ class AmendmentSet(Details):
 
 class Amendment(Model):
     """What became known of a contact later: other values (`set`), or that it was none (`void`)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["set"], "properties": {"set": {"type": "object"}, "void": {"const": False}}},
+                {"required": ["void"], "properties": {"set": {"type": "null"}, "void": {"const": True}}},
+            ]
+        }
+    )
 
     amendment_id: Identifier
     event_id: Identifier
