@@ -15,7 +15,7 @@ from support import runs
 
 CONTACTS = [{"event_id": "1"}, {"event_id": "2"}]
 Answer = tuple[int, dict[str, str], dict[str, Any]]
-TOKEN = "of-a-source"
+BEARER = "of-a-source"
 ACCEPTED: Answer = (202, {}, {"accepted": 2})
 
 
@@ -126,10 +126,10 @@ async def test_rejected_items_are_counted_by_field_and_reason(server: Server) ->
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_token_that_is_not_taken_is_a_fault_of_the_configuration(server: Server, status: int) -> None:
     server.script = [(status, {}, {"detail": "role source is needed"})]
-    async with IngestClient(load({}, ingest_url=server.url, token=TOKEN)) as ingest:
+    async with IngestClient(load({}, ingest_url=server.url, token=BEARER)) as ingest:
         with pytest.raises(ConfigurationError, match=f"PEGEL_TOKEN: .* answered {status}: role source is needed"):
             await ingest.contacts(CONTACTS)
-    assert server.seen[0][1] == f"Bearer {TOKEN}"
+    assert server.seen[0][1] == f"Bearer {BEARER}"
 
 
 async def test_an_answer_that_trying_again_does_not_change(server: Server) -> None:
