@@ -9,6 +9,7 @@ from pegel.eventlog.port import Appended, Bounds, EventLog, Member, NewRecord, R
 from pegel.eventlog.sqlite import files
 from pegel.eventlog.sqlite.reader import SqliteMember, SqliteReader
 from pegel.eventlog.sqlite.stream import OpenStream
+from pegel.eventlog.sqlite.watch import Timer
 
 READ_THREADS = 4
 
@@ -22,6 +23,7 @@ class SqliteLog(EventLog):
     def __init__(self, folder: Path, deadline_seconds: float = 5.0) -> None:
         self.folder, self.deadline_seconds = folder, deadline_seconds
         self._threads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="log-read")
+        self._timer = Timer()
         self._streams: dict[str, OpenStream] = {}
         self._readers: list[SqliteReader] = []
 
@@ -60,9 +62,10 @@ class SqliteLog(EventLog):
             await reader.close()
         for stream in self._streams.values():
             await stream.close()
+        self._timer.close()
         self._threads.shutdown()
 
     def _stream(self, name: str) -> OpenStream:
         if name not in self._streams:
-            self._streams[name] = OpenStream(self.folder, name, self._threads, self.deadline_seconds)
+            self._streams[name] = OpenStream(self.folder, name, self._threads, self._timer, self.deadline_seconds)
         return self._streams[name]

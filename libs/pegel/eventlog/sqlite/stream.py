@@ -9,16 +9,19 @@ from pathlib import Path
 
 from pegel.eventlog.port import Appended, Bounds, LogError, NewRecord
 from pegel.eventlog.sqlite import files
-from pegel.eventlog.sqlite.watch import Watch
+from pegel.eventlog.sqlite.watch import Timer, Watch
 from pegel.eventlog.sqlite.writer import Writer
 
 
 class OpenStream:
     """Opened at first use, by a thread of `threads`. Raises LogError where there is no such stream or partition."""
 
-    def __init__(self, folder: Path, name: str, threads: ThreadPoolExecutor, deadline_seconds: float) -> None:
+    def __init__(
+        self, folder: Path, name: str, threads: ThreadPoolExecutor, timer: Timer, deadline_seconds: float
+    ) -> None:
         self.name, self.path = name, folder / f"{name}.sqlite"
         self.threads, self.deadline_seconds = threads, deadline_seconds
+        self._timer = timer
         self._opening = asyncio.Lock()
         self._file: files.StreamFile | None = None
         self._statements: list[files.Statements] = []
@@ -46,7 +49,9 @@ class OpenStream:
             await self.file()
             async with self._opening:
                 if self._watch is None:
-                    self._watch = await asyncio.get_running_loop().run_in_executor(self.threads, Watch, self.path)
+                    self._watch = await asyncio.get_running_loop().run_in_executor(
+                        self.threads, Watch, self.path, self._timer
+                    )
         return self._watch
 
     async def append(self, partition: int, records: Sequence[NewRecord]) -> Sequence[Appended]:
@@ -68,7 +73,7 @@ class OpenStream:
         if self._writer is not None:
             await self._writer.close()
         if self._watch is not None:
-            await self._watch.close()
+            self._watch.close()
 
 
 def bounds(connection: sqlite3.Connection, statements: files.Statements) -> Bounds:

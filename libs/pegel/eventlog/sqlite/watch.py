@@ -1,4 +1,8 @@
-"""Tells readers that a stream's file has changed, whoever changed it."""
+"""Tells readers that a stream's file has changed, whoever changed it.
+
+PRAGMA data_version reads a counter in shared memory, in microseconds and without a transaction, so it may be done on
+the event loop. One timer serves all streams of a log, and only while somebody waits: being woken costs more than looking.
+"""
 
 import asyncio
 import sqlite3
@@ -10,25 +14,43 @@ from pegel.eventlog.sqlite import files
 POLL_SECONDS = 0.02
 
 
+class Timer:
+    """Lets the watches that somebody waits for look at their files."""
+
+    def __init__(self) -> None:
+        self._watches: set[Watch] = set()
+        self._next: asyncio.TimerHandle | None = None
+
+    def add(self, watch: "Watch") -> None:
+        self._watches.add(watch)
+        if self._next is None:
+            self._next = asyncio.get_running_loop().call_later(POLL_SECONDS, self._look)
+
+    def close(self) -> None:
+        self._watches.clear()
+        if self._next is not None:
+            self._next.cancel()
+
+    def _look(self) -> None:
+        self._next = None
+        self._watches = {watch for watch in self._watches if watch.look()}
+        if self._watches:
+            self._next = asyncio.get_running_loop().call_later(POLL_SECONDS, self._look)
+
+
 class Watch:
-    """Tells that a stream's file has changed: one look every 20 ms, and only while somebody waits.
+    """The changes of one file. Made in a thread: the first look after a crash has to go through the WAL."""
 
-    PRAGMA data_version reads a counter in shared memory, in microseconds and without a transaction, so it may be done
-    on the event loop.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        # In a thread, and patient: the first look after a crash has to go through the WAL.
+    def __init__(self, path: Path, timer: Timer) -> None:
+        self._path, self._timer = path, timer
         with files.explained(path):
             self._connection = files.connect(path, files.BUSY_SECONDS)
-        self.version()
+        self._seen = self.version()
         self._connection.execute("PRAGMA busy_timeout = 0")
         self._waiting: set[asyncio.Future[None]] = set()
-        self._task: asyncio.Task[None] | None = None
 
     def version(self) -> int:
-        """Another number after each commit of anyone."""
+        """Another number after each commit of anyone. Raises LogUnavailable, LogError."""
         try:
             return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
         except sqlite3.Error as error:
@@ -37,11 +59,12 @@ class Watch:
             raise files.explain(error, self._path) from error
 
     async def changed(self, version: int, wait_seconds: float) -> None:
-        """Returns once version() is another, or when the time is up."""
+        """Returns once version() is another, or when the time is up; now and then for nothing."""
         if self.version() != version:
             return
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._look(version))
+        if not self._waiting:
+            self._seen = version
+            self._timer.add(self)
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(waiting)
         try:
@@ -49,26 +72,22 @@ class Watch:
         finally:
             self._waiting.discard(waiting)
 
-    async def _look(self, version: int) -> None:
+    def look(self) -> bool:
+        """Wake those who wait if there was a change; whether somebody still waits."""
         try:
-            while self._waiting:
-                await asyncio.sleep(POLL_SECONDS)
-                now = self.version()
-                if now != version:
-                    version = now
-                    self._wake()
+            changed = bool(self._waiting) and self.version() != self._seen
         except LogError:
-            self._wake()  # who waits will look again, and be told
+            changed = True  # who waits will look too, and be told
+        if changed:
+            self._wake()
+        return bool(self._waiting)
+
+    def close(self) -> None:
+        self._wake()
+        self._connection.close()
 
     def _wake(self) -> None:
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_result(None)
         self._waiting.clear()
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-        self._wake()
-        self._connection.close()
