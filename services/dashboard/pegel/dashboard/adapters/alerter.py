@@ -22,6 +22,9 @@ ANSWER_SECONDS_MAX: Final = 2.5
 CHANGE_SECONDS_MAX: Final = 8.0
 """A change may wait for a database; giving up early would leave the person not knowing whether it was made."""
 
+KEEP_SECONDS: Final = 2.0
+"""Idle connections are let go before uvicorn closes them after 5 s: a request must not meet the closing."""
+
 Answer = TypeVar("Answer", bound=Versioned)
 
 
@@ -32,6 +35,7 @@ class HttpAlerter:
         self._client = httpx.AsyncClient(
             base_url=url,
             timeout=httpx.Timeout(ANSWER_SECONDS_MAX),
+            limits=httpx.Limits(keepalive_expiry=KEEP_SECONDS),
             verify=ssl.create_default_context(),  # SSL_CERT_FILE names a bank's own authority
             trust_env=False,  # the alerter is a neighbour: no proxy of the environment stands between
             transport=transport,

@@ -126,5 +126,7 @@ def _summary(rows: list[Row]) -> str:
     first = rows[0]
     owner = f" ({first.team})" if first.team else ""
     half = next((n for n, row in enumerate(rows, 1) if int(row.running.split()[0]) >= 50), len(rows))
-    spread = f" The {half} dearest causes make up half of it or more." if half > 1 else " That is half of it or more."
+    spread = f" The {half} dearest causes make up half or more." if half > 1 else " It alone makes up half or more."
+    if len(rows) == 1:
+        spread = ""
     return f"The dearest cause is {first.topic}{owner} with {first.cost}, {first.share} of all.{spread}"
