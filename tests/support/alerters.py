@@ -1,10 +1,10 @@
 """An alerter in the test's own process: its real parts on a log in memory or in files, and a fake receiver."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -20,7 +20,29 @@ from pegel.eventlog.port import EventLog
 from pegel.runtime.auth import Tokens
 from pegel.runtime.serve import Service
 from pegel.runtime.settings import Settings
+from pegel.schemas.base import LogRecord
 from support.wait import until
+from support.windows import Windows, append
+
+
+class Clock:
+    """The alerter's wall clock, set by the test."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+
+    def __call__(self) -> datetime:
+        return self.at
+
+
+async def pass_bucket(
+    log: EventLog, windows: Windows, clock: Clock, records: Sequence[LogRecord] | None = None, **bucket: Any
+) -> None:
+    """The next bucket is judged, ten seconds after its end. records: those of a bucket made before; the clock stays."""
+    if records is None:
+        records = windows.bucket(**bucket)
+        clock.at = windows.now + timedelta(seconds=10)
+    await append(log, records)
 
 
 class Uncloseable:

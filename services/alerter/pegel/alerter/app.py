@@ -236,14 +236,13 @@ class Alerter:
     def _booked(self, _: int) -> None:
         self._probe.dependency("ledger", None)
 
-    def _cost(self, incident_id: str, at: datetime) -> Money | None:
-        """Excess cost so far; None as long as the ledger has not booked up to `at`."""
+    def _cost(self, incident_id: str) -> Money | None:
+        """Excess cost so far; None as long as the ledger has not booked what the incident knows."""
         with self._database.read() as connection:
-            ledger = SqlLedger(connection)
+            ledger, incident = SqlLedger(connection), store.get(connection, incident_id)
             booked = booked_as_of(ledger)
-            if booked is None or booked < at:
+            if booked is None or booked < incident.latest.at:
                 return None
-            incident = store.get(connection, incident_id)
             micros = incident_micros(ledger, incident, self._settings.bucket_seconds)
             return rounded(micros, self._settings.currency)
 

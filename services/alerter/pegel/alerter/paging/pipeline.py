@@ -24,7 +24,7 @@ log = logs.get(__name__)
 
 
 class Sender:
-    """Sends to one receiver. cost: of an incident up to a time, None when it is not booked yet; it may block.
+    """Sends to one receiver. cost: of an incident by its id, None when it is not booked yet; it may block.
 
     jitter: 0 to 1, another each time. Call `wake` when pages may have come.
     """
@@ -34,7 +34,7 @@ class Sender:
         notifier: Notifier,
         database: Database,
         *,
-        cost: Callable[[str, datetime], Money | None],
+        cost: Callable[[str], Money | None],
         probe: Probe,
         now: Callable[[], datetime],
         jitter: Callable[[], float],
@@ -104,7 +104,7 @@ class Sender:
     async def _booked_cost(self, due: Due) -> Money | None:
         while True:
             try:
-                cost = await asyncio.to_thread(self._cost, due.page.incident_id, due.page.at)
+                cost = await asyncio.to_thread(self._cost, due.page.incident_id)
             except DatabaseUnavailable:
                 cost = None
             if cost is not None or self._now() - due.written_at > COST_WAIT:

@@ -13,7 +13,7 @@ from pegel.alerter import metrics
 from pegel.alerter.database import Database, DatabaseUnavailable, positions
 from pegel.alerter.database.positions import NotInCharge, OtherLog, Position
 from pegel.alerter.windows.buckets import Assembler, Bucket
-from pegel.eventlog.port import WINDOWS, EventLog, LogUnavailable, PositionOutOfRange, Record
+from pegel.eventlog.port import WINDOWS, EventLog, LogUnavailable, PositionOutOfRange, Reader, Record
 from pegel.runtime import logs
 from pegel.runtime.probes import Probe
 from pegel.runtime.settings import ConfigurationError
@@ -22,7 +22,6 @@ BUCKETS_MAX: Final = 200
 """Buckets in one transaction, at most."""
 RECORDS_MAX: Final = 2_000
 """Records fetched at once: what is applied before the loop looks whether it should stop."""
-WAIT_SECONDS: Final = 1.0
 BACK_OFF_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 log = logs.get(__name__)
@@ -108,7 +107,7 @@ class Consumer:
         metrics.IN_CHARGE.labels(self.name).set(1)
         try:
             while not stop.is_set():
-                records = (await reader.fetch(max_records=RECORDS_MAX, wait_seconds=WAIT_SECONDS)).get(0, ())
+                records = await _fetch(reader, stop)
                 if records:
                     done = await asyncio.to_thread(self._apply_all, assembler, records)
                     self._probe.dependency("database", None)
@@ -168,6 +167,21 @@ class Consumer:
 
     def _lost(self, error: PositionOutOfRange) -> ConfigurationError:
         return ConfigurationError([f"the position of {self.name} is lost: {error}"])
+
+
+async def _fetch(reader: Reader, stop: asyncio.Event) -> Sequence[Record]:
+    """What is there; nothing when stop is set meanwhile."""
+    fetching, stopping = (
+        asyncio.ensure_future(reader.fetch(max_records=RECORDS_MAX)),
+        asyncio.ensure_future(stop.wait()),
+    )
+    try:
+        await asyncio.wait([fetching, stopping], return_when=asyncio.FIRST_COMPLETED)
+        return (await fetching).get(0, ()) if fetching.done() else ()
+    finally:
+        for task in (fetching, stopping):
+            task.cancel()
+        await asyncio.gather(fetching, stopping, return_exceptions=True)
 
 
 async def sleep(stop: asyncio.Event, seconds: float) -> bool:
