@@ -298,7 +298,7 @@ class TestTokens:
         assert signed.status_code == 303
         cookie = signed.headers["set-cookie"]
         assert "HttpOnly" in cookie
-        assert "SameSite=strict" in cookie
+        assert "SameSite=lax" in cookie
         assert "nora" in (await browser.get("/")).text
         done = await browser.post("/incidents/inc-atm-es/acknowledge", headers=OWN | FORM, content="")
         assert done.status_code == 303

@@ -64,12 +64,16 @@ def token_of(request: Request) -> str | None:
 
 
 def keep_token(request: Request, response: Response, token: str | None) -> None:
-    """Put the token into a cookie that no script can read and no other site can send; None: take it away."""
+    """Put the token into a cookie that no script can read; None: take it away.
+
+    Lax: a link in a chat at night is to open the page, not the form for a token. Another site's form sends no cookie,
+    and would not get past `own_form`.
+    """
     secure = request.url.scheme == "https"
     if token is None:
-        response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=secure)
+        response.delete_cookie(COOKIE, httponly=True, samesite="lax", secure=secure)
     else:
-        response.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure)
+        response.set_cookie(COOKIE, token, httponly=True, samesite="lax", secure=secure)
 
 
 def own_form(request: Request) -> None:
