@@ -1,3 +1,4 @@
+# ruff: noqa: ASYNC220 (starting a process may block this script)
 """The log: append to read and the WAL of the embedded one, and what reading from Kafka costs beside bare aiokafka.
 
 `PYTHONPATH=tests python benchmarks/eventlog.py [--seconds 600] [--records 400000] [--only embedded|kafka]` prints one
