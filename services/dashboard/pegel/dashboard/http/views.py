@@ -45,6 +45,7 @@ class Views:
             loader=PackageLoader("pegel.dashboard.http"),
             autoescape=select_autoescape(["html", "j2"], default=True),
             undefined=StrictUndefined,
+            auto_reload=False,
             trim_blocks=True,
             lstrip_blocks=True,
         )
