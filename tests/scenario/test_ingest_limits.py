@@ -57,10 +57,18 @@ async def test_the_largest_body_is_taken(tmp_path: Path) -> None:
         assert (answer.status_code, answer.json()) == (202, {"accepted": 18_000})
 
 
-async def test_more_items_than_fit_are_too_many(tmp_path: Path) -> None:
+async def test_a_body_of_nothing_but_faults_is_refused_whole(tmp_path: Path) -> None:
     async with running(tmp_path) as ingest:
-        answer = await ingest.client.post("/v1/contacts", content=b"[" + b"1," * MIB + b"1]", headers=JSON)
-        assert answer.status_code == 413
+        good = json.dumps(contact()).encode()
+        answer = await ingest.client.post("/v1/contacts", content=b"[" + good + b",1" * MIB + b"]", headers=JSON)
+        assert answer.status_code == 422
+        assert "items are refused" in answer.json()["detail"]
+        assert len(answer.json()["errors"]) == 100
+        assert not await ingest.contacts()
+
+        too_old = [contact(occurred_at="2013-01-01T00:00:00Z") for _ in range(6000)]
+        answer = await ingest.client.post("/v1/contacts", json=too_old)
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "[0].occurred_at")
 
 
 async def test_all_bodies_together_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -12,13 +12,15 @@ from pegel.schemas.base import SLUG_PATTERN
 from pegel.schemas.contact import RFC_3339_PATTERN, names_employee
 from pegel.schemas.rejected import FieldError, RejectedRecord
 
-Reason = Literal["unreadable", "missing_field", "unknown_field", "employee", "time", "source", "value"]
-"""What counts in the metrics: the first of these, in this order, that one of the faults has."""
+Reason = Literal["unreadable", "employee", "unknown_field", "missing_field", "time", "source", "value"]
+"""What counts in the metrics: the first of these that one of the faults has."""
 
 WHOLE: Final = ""
 """The path of a fault that lies in the whole item."""
 FAULTS_MAX: Final = 20
-"""Faults listed an item: who has more has understood nothing yet, and an answer stays small."""
+"""Faults told of an item: who has more has understood nothing yet, and an answer stays small."""
+FAULTS_READ_MAX: Final = 100
+"""Faults looked at: what is said of an item must not cost more than to read it."""
 EMPLOYEE: Final = "names an employee; employees are never measured"
 PATTERNS: Final = {
     SLUG_PATTERN: "is no slug: lower-case letters, digits, - and _, at most 64, a letter or digit at both ends",
@@ -35,7 +37,7 @@ _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{0,100}")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An item that is not accepted. index: its place in the request, from 0. item: what could be read, if anything."""
+    """An item that is not accepted. index: its place in the request, from 0. item: its fields that are valid."""
 
     index: int
     reason: Reason
@@ -54,17 +56,24 @@ def unreadable(index: int, why: str) -> Refusal:
     return Refusal(index, "unreadable", (FieldError(field=WHOLE, reason=f"is not JSON: {why}"),))
 
 
-def no_object(index: int) -> Refusal:
-    return Refusal(index, "value", (FieldError(field=WHOLE, reason="is no JSON object"),))
+def whole(index: int, why: str) -> Refusal:
+    """An item that is refused unseen."""
+    return Refusal(index, "value", (FieldError(field=WHOLE, reason=why),))
 
 
 def invalid(index: int, error: ValidationError, item: Mapping[str, Any]) -> Refusal:
     """An item that its model refuses."""
-    details = error.errors(include_url=False, include_input=False)[:FAULTS_MAX]
+    if error.error_count() > FAULTS_READ_MAX:
+        return whole(index, f"has {error.error_count()} faults")
+    details = error.errors(include_url=False, include_input=False)
     reasons = {_reason(detail) for detail in details}
-    order: tuple[Reason, ...] = ("employee", "unknown_field", "missing_field", "time", "source", "value")
-    first: Reason = next(reason for reason in order if reason in reasons)
-    return Refusal(index, first, tuple(_explained(detail) for detail in details), item)
+    faulty = {str(detail["loc"][0]) for detail in details if detail["loc"]}
+    return Refusal(
+        index,
+        next(reason for reason in get_args(Reason) if reason in reasons),
+        tuple(_explained(detail) for detail in details[:FAULTS_MAX]),
+        {name: value for name, value in item.items() if name not in faulty},
+    )
 
 
 def rejected_record(what: Literal["contact", "amendment", "tick"], source: str | None, refusal: Refusal) -> bytes:
@@ -72,12 +81,7 @@ def rejected_record(what: Literal["contact", "amendment", "tick"], source: str |
 
     Names of unknown fields are the sender's own words; those that don't look like a name are left out.
     """
-    faulty = {re.split(r"[.\[]", error.field)[0] for error in refusal.errors}
-
-    def valid(name: str) -> Any | None:
-        return refusal.item.get(name) if name not in faulty else None
-
-    item = {name: value for name in TELLABLE if (value := valid(name)) is not None}
+    item = {name: refusal.item[name] for name in TELLABLE if refusal.item.get(name) is not None}
     errors = (
         error
         if _PLAIN_NAME.fullmatch(error.field)
@@ -88,8 +92,8 @@ def rejected_record(what: Literal["contact", "amendment", "tick"], source: str |
         reason="unreadable" if refusal.reason == "unreadable" else "invalid",
         what=what,
         source=source,
-        event_id=valid("event_id"),
-        amendment_id=valid("amendment_id"),
+        event_id=refusal.item.get("event_id"),
+        amendment_id=refusal.item.get("amendment_id"),
         errors=tuple(errors),
         item=item or None,
     )

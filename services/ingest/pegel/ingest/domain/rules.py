@@ -38,7 +38,8 @@ class Rules:
             errors.append(FieldError(field=path, reason=AHEAD if ahead else OLD))
         if foreign:
             errors.append(FieldError(field="source", reason="is not the source that the token is for"))
-        return Refusal(index, reason, tuple(errors), item.model_dump(mode="json", exclude_none=True))
+        faulty = {error.field for error in errors}
+        return Refusal(index, reason, tuple(errors), item.model_dump(mode="json", exclude_none=True, exclude=faulty))
 
 
 def _amended_time(item: Contact | Amendment) -> datetime | None:

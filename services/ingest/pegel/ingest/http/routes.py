@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from pegel.eventlog.port import LogUnavailable
 from pegel.ingest import metrics
-from pegel.ingest.domain.reading import ITEMS_MAX, TooManyError, UnreadableError
+from pegel.ingest.domain.reading import TooManyRefusedError, UnreadableError
+from pegel.ingest.domain.refusals import Refusal
 from pegel.ingest.http.bodies import JSON, NDJSON, RETRY_AFTER, Bodies, form_of
 from pegel.ingest.http.documents import items_body, one_body
 from pegel.ingest.pipeline.intake import Delivery, Headers, Intake, Outcome
@@ -22,9 +23,12 @@ from pegel.runtime.http import ProblemError, authenticate, field_errors, problem
 from pegel.schemas.accepted import Accepted, PartlyAccepted, RejectedItem, Ticked
 from pegel.schemas.base import SLUG_PATTERN
 from pegel.schemas.contact import Amendment, Contact, Tick, amendment_example, schema_example
+from pegel.schemas.rejected import FieldError
 
 Take = Callable[[Delivery], Awaitable[Outcome]]
 PROBLEMS: Final = problem_responses(400, 401, 403, 413, 415, 422, 503)
+TOLD_MAX: Final = 100
+"""Refusals that are told of a body that is refused for their number."""
 _SLUG: Final = re.compile(SLUG_PATTERN)
 
 
@@ -130,8 +134,8 @@ async def _items(state: State, request: Request, principal: Principal, take: Tak
         return _answer(await take(Delivery(body, form, source, datetime.now(UTC), _headers(request))))
     except UnreadableError as error:
         raise ProblemError(400, f"the body is not JSON: {error}") from None
-    except TooManyError:
-        raise ProblemError(413, f"at most {ITEMS_MAX} items at once") from None
+    except TooManyRefusedError as error:
+        raise ProblemError(422, str(error), errors=_named(error.refused[:TOLD_MAX])) from None
     except LogUnavailable as error:
         raise _unavailable(error) from None
     finally:
@@ -152,10 +156,12 @@ def _answer(outcome: Outcome) -> Response:
     if outcome.accepted:
         items = tuple(RejectedItem(index=each.index, errors=each.named("", "item")) for each in outcome.refused)
         return _json(207, PartlyAccepted(accepted=outcome.accepted, rejected=len(items), items=items))
-    errors = [
-        error for each in outcome.refused for error in each.named("" if outcome.single else f"[{each.index}]", "body")
-    ]
-    raise ProblemError(422, errors=tuple(errors))
+    raise ProblemError(422, errors=_named(outcome.refused, single=outcome.single))
+
+
+def _named(refused: Sequence[Refusal], *, single: bool = False) -> tuple[FieldError, ...]:
+    """The faults with paths within the body: country, or [3].country where there are several items."""
+    return tuple(error for each in refused for error in each.named("" if single else f"[{each.index}]", "body"))
 
 
 def _json(status: int, answer: Accepted | PartlyAccepted | Ticked) -> Response:

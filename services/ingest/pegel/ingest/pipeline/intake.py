@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -13,7 +13,17 @@ from pegel.eventlog.port import CONTACTS, REJECTED, LogUnavailable, NewRecord
 from pegel.ingest import metrics
 from pegel.ingest.domain import reading, refusals
 from pegel.ingest.domain.pseudonyms import Pseudonymise
-from pegel.ingest.domain.reading import AMENDMENT, CONTACT, Batch, Form, Kind, T, UnreadableError
+from pegel.ingest.domain.reading import (
+    AMENDMENT,
+    CONTACT,
+    REFUSED_MAX,
+    Batch,
+    Form,
+    Kind,
+    T,
+    TooManyRefusedError,
+    UnreadableError,
+)
 from pegel.ingest.domain.records import amendment_record, contact_record
 from pegel.ingest.domain.refusals import Refusal
 from pegel.ingest.domain.rules import Rules
@@ -38,6 +48,8 @@ _ACCEPTED: Final = {"contact": metrics.ACCEPTED, "amendment": metrics.AMENDMENTS
 _REJECTED: Final = {"contact": metrics.REJECTED, "amendment": metrics.AMENDMENTS_REJECTED}
 LARGE_BYTES: Final = 256 * 1024
 """Bodies above this are read in a thread, so that others are answered in between."""
+MANY_REFUSED: Final = 200
+"""So are more refusals than this written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +70,7 @@ class Intake:
         self._appends, self._pseudonymise, self._rules = appends, pseudonymise, rules
 
     async def contacts(self, delivery: Delivery) -> Outcome:
-        """Raises UnreadableError, TooManyError, LogUnavailable (nothing is acknowledged, part may be in the log)."""
+        """Raises UnreadableError, TooManyRefusedError, LogUnavailable (a part may be in the log)."""
         return await self._take(CONTACT, delivery)
 
     async def amendments(self, delivery: Delivery) -> Outcome:
@@ -80,6 +92,9 @@ class Intake:
                 batch, groups = self._prepare(kind, delivery)
         except UnreadableError as error:
             await self._reject(kind, delivery, [refusals.unreadable(0, str(error))])
+            raise
+        except TooManyRefusedError as error:
+            await self._reject(kind, delivery, error.refused)
             raise
         if groups:
             await self._appends.append(CONTACTS, groups)
@@ -109,18 +124,27 @@ class Intake:
         if late:
             batch.refused.extend(late)
             batch.refused.sort(key=lambda refusal: refusal.index)
+            if len(batch.refused) > REFUSED_MAX:
+                raise TooManyRefusedError(batch.refused[:REFUSED_MAX])
         return batch, groups
 
-    async def _reject(self, kind: Kind[T], delivery: Delivery, refused: list[Refusal]) -> None:
+    async def _reject(self, kind: Kind[T], delivery: Delivery, refused: Sequence[Refusal]) -> None:
         """Keep refusals for those who run Pegel.
 
         When the log is away the answer stays what it is, the sender's fault; `Appends` counts and says the failure.
         """
-        for refusal in refused:
-            _REJECTED[kind.what].labels(refusal.reason).inc()
-        records = [
-            NewRecord(refusals.rejected_record(kind.what, delivery.source, each), None, delivery.headers)
-            for each in refused
-        ]
+        if len(refused) > MANY_REFUSED:
+            records = await asyncio.to_thread(_rejected, kind, delivery, refused)
+        else:
+            records = _rejected(kind, delivery, refused)
         with contextlib.suppress(LogUnavailable):
             await self._appends.append(REJECTED, {0: records})
+
+
+def _rejected(kind: Kind[T], delivery: Delivery, refused: Sequence[Refusal]) -> list[NewRecord]:
+    for refusal in refused:
+        _REJECTED[kind.what].labels(refusal.reason).inc()
+    return [
+        NewRecord(refusals.rejected_record(kind.what, delivery.source, each), None, delivery.headers)
+        for each in refused
+    ]
