@@ -135,7 +135,7 @@ class Alerter:
     async def run(self, stop: asyncio.Event) -> None:
         """Read windows, page and book until stop is set. Raises ConfigurationError."""
         try:
-            await self._until_there(stop, "database", lambda: asyncio.to_thread(check_schema, self._database))
+            await self._until_there(stop, "database", lambda: self._database.call(check_schema, self._database))
             event_log = self._connect_log(self._settings)
             try:
                 await self._serve(event_log, stop)
@@ -218,7 +218,7 @@ class Alerter:
 
         while True:
             try:
-                by_state, waiting = await asyncio.to_thread(look)
+                by_state, waiting = await self._database.call(look)
             except DatabaseUnavailable as error:
                 self._probe.dependency("database", str(error))
             else:

@@ -1,14 +1,16 @@
-"""Connections and transactions. Everything here blocks: call it from a worker thread (asyncio.to_thread)."""
+"""Connections and transactions. They block: the event loop works with them in `Database.call`."""
 
+import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from pegel.runtime.settings import ConfigurationError
@@ -16,6 +18,9 @@ from pegel.runtime.settings import ConfigurationError
 BUSY_SECONDS: Final = 5.0
 """How long a transaction waits for another process's lock on the SQLite file."""
 CONNECT_SECONDS: Final = 5
+THREADS: Final = 8
+P = ParamSpec("P")
+T = TypeVar("T")
 STATEMENT_SECONDS: Final = 60
 
 
@@ -38,6 +43,7 @@ class Database:
         self._reader: Final = self.engine.execution_options(**one_state)
         # SQLite has one writer; who waits in a queue of this process needn't poll the file's lock.
         self._one_writer: Final = threading.Lock() if self.sqlite else contextlib.nullcontext()
+        self._threads: Final = ThreadPoolExecutor(THREADS, "database")
 
     @property
     def shown(self) -> str:
@@ -64,7 +70,13 @@ class Database:
             except OSError as error:
                 raise ConfigurationError([f"PEGEL_DATABASE_URL={self.shown}: {error.strerror}"]) from None
 
+    async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what blocks in a thread of the database's own."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
+
     def close(self) -> None:
+        """Waits for what is running."""
+        self._threads.shutdown()
         self.engine.dispose()
 
 
@@ -92,9 +104,19 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError) as error:
-        raise DatabaseUnavailable(first_line(error.orig)) from error
+        raise DatabaseUnavailable(first_line(_first_fault(error))) from error
     except PoolTimeoutError as error:
         raise DatabaseUnavailable("all connections are in use") from error
+
+
+def _first_fault(error: BaseException) -> BaseException:
+    """What the driver said first: a full disk makes SQLite undo the whole transaction, so undoing a part fails next."""
+    found, before = error, error.__context__
+    while before is not None:
+        if isinstance(before, DBAPIError):
+            found = before
+        before = before.__context__
+    return found.orig or found if isinstance(found, DBAPIError) else found
 
 
 def first_line(error: BaseException | None) -> str:

@@ -71,7 +71,7 @@ class Sender:
 
     async def send_next(self) -> bool:
         """Send the oldest page that is due; False when there is none. Raises DatabaseUnavailable."""
-        due = await asyncio.to_thread(self._claim)
+        due = await self._database.call(self._claim)
         if due is None:
             return False
         cost = await self._booked_cost(due)
@@ -98,13 +98,13 @@ class Sender:
                 )
         metrics.PAGES.labels(self._name, "failed" if state == "pending" else state).inc()
         self._probe.dependency(self._name, None if state == "sent" else said)
-        await asyncio.to_thread(self._settle, due, state, said, at)
+        await self._database.call(self._settle, due, state, said, at)
         return True
 
     async def _booked_cost(self, due: Due) -> Money | None:
         while True:
             try:
-                cost = await asyncio.to_thread(self._cost, due.page.incident_id)
+                cost = await self._database.call(self._cost, due.page.incident_id)
             except DatabaseUnavailable:
                 cost = None
             if cost is not None or self._now() - due.written_at > COST_WAIT:

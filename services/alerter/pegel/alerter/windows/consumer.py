@@ -64,7 +64,7 @@ class Consumer:
     async def open(self) -> None:
         """Find the position. Raises ConfigurationError (another log, a position the log has not), and what is away."""
         try:
-            self.position = await asyncio.to_thread(self._start)
+            self.position = await self._database.call(self._start)
         except OtherLog as error:
             raise ConfigurationError(
                 [
@@ -109,7 +109,7 @@ class Consumer:
             while not stop.is_set():
                 records = await _fetch(reader, stop)
                 if records:
-                    done = await asyncio.to_thread(self._apply_all, assembler, records)
+                    done = await self._database.call(self._apply_all, assembler, records)
                     self._probe.dependency("database", None)
                     if done:
                         self._applied(done)
@@ -155,7 +155,7 @@ class Consumer:
         while looks < 3 and not await sleep(stop, self._standby_seconds):
             self._probe.progress()
             with contextlib.suppress(DatabaseUnavailable, LogUnavailable):
-                at = await asyncio.to_thread(self._load)
+                at = await self._database.call(self._load)
                 end = (await self._log.bounds(WINDOWS))[0].end
                 looks = looks + 1 if at == before and at < end else 0
                 before = at
