@@ -282,6 +282,15 @@ async def test_the_end_is_a_position_and_waits(log: EventLog) -> None:
     assert texts(await read(reader, 1)) == {0: ["2"]}
 
 
+async def test_a_closed_reader_says_so(log: EventLog) -> None:
+    for reader in (log.reader(CONTACTS, {0: 0}), log.member(CONTACTS, "group")):
+        await reader.fetch(wait_seconds=0)
+        await reader.close()
+        await reader.close()
+        with pytest.raises(LogError, match=f"reader of {CONTACTS} was closed"):
+            await reader.fetch()
+
+
 # Groups
 
 

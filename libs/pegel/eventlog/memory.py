@@ -156,8 +156,11 @@ class _MemoryReader(Reader):
     def __init__(self, log: MemoryLog, stream: str, positions: Mapping[int, int]) -> None:
         self._log, self.stream = log, stream
         self._positions = dict(positions)
+        self._closed = False
 
     async def fetch(self, *, max_records: int = 10_000, wait_seconds: float = 1.0) -> Mapping[int, Sequence[Record]]:
+        if self._closed:
+            raise LogError(f"the reader of {self.stream} was closed")
         clock = asyncio.get_running_loop().time
         until = clock() + wait_seconds
         state = self._state()
@@ -176,6 +179,7 @@ class _MemoryReader(Reader):
         return dict(self._positions)
 
     async def close(self) -> None:
+        self._closed = True
         self._positions.clear()
 
     def _state(self) -> int:

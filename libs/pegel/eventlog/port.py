@@ -1,7 +1,9 @@
 """The log's port: what every implementation promises. One contract suite (tests/contract/test_eventlog.py) runs on all.
 
 A log has streams, a stream has partitions, a partition is a dense or gappy but strictly increasing sequence of records.
-A record's time is the log's append time, in milliseconds since 1970, and never falls within a partition.
+A record's time is the log's append time, in milliseconds since 1970. It does not fall within a partition as long as the
+clocks of Kafka's brokers don't (the embedded log sees to it by itself). Who lets time pass keeps the running maximum in
+its state, so that a replay passes it alike from wherever it begins.
 """
 
 from collections.abc import Mapping, Sequence
@@ -79,7 +81,7 @@ class StreamSpec:
 
 
 class Reader(Protocol):
-    """Reads partitions from given positions, in order."""
+    """Reads partitions from given positions, in order. Used by one task; a closed one raises LogError."""
 
     async def fetch(self, *, max_records: int = 10_000, wait_seconds: float = 1.0) -> Mapping[int, Sequence[Record]]:
         """Whatever is there, at most max_records in all; waits up to wait_seconds for the first record.

@@ -29,8 +29,11 @@ class KafkaReader(Reader):
         self._cluster, self._stream, self._topic = cluster, stream, cluster.topic(stream)
         self._positions = dict(positions)
         self._consumer: AIOKafkaConsumer | None = None
+        self._closed = False
 
     async def fetch(self, *, max_records: int = 10_000, wait_seconds: float = 1.0) -> Mapping[int, Sequence[Record]]:
+        if self._closed:
+            raise LogError(f"the reader of {self._stream} was closed")
         consumer = self._consumer or await self._open()
         try:
             fetched = await consumer.getmany(timeout_ms=int(wait_seconds * 1000), max_records=max_records)
@@ -62,6 +65,7 @@ class KafkaReader(Reader):
         return dict(self._positions)
 
     async def close(self) -> None:
+        self._closed = True
         self._positions.clear()
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
@@ -142,6 +146,8 @@ class KafkaMember(KafkaReader, Member):
         return self._notes.generation if self._notes else 0
 
     async def fetch(self, *, max_records: int = 10_000, wait_seconds: float = 1.0) -> Mapping[int, Sequence[Record]]:
+        if self._closed:
+            return await super().fetch()
         membership = self._membership or await self._join()
         clock = asyncio.get_running_loop().time
         until = clock() + wait_seconds

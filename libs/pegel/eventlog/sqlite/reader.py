@@ -6,7 +6,7 @@ import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from pegel.eventlog.port import Member, PositionOutOfRange, Reader, Record
+from pegel.eventlog.port import LogError, Member, PositionOutOfRange, Reader, Record
 from pegel.eventlog.sqlite import files
 from pegel.eventlog.sqlite.headers import unpack
 from pegel.eventlog.sqlite.stream import OpenStream, bounds
@@ -24,8 +24,11 @@ class SqliteReader(Reader):
         self._positions = dict(positions)
         self._connection: sqlite3.Connection | None = None
         self._nothing_since: int | None = None
+        self._closed = False
 
     async def fetch(self, *, max_records: int = 10_000, wait_seconds: float = 1.0) -> Mapping[int, Sequence[Record]]:
+        if self._closed:
+            raise LogError(f"the reader of {self._stream.name} was closed")
         loop = asyncio.get_running_loop()
         until = loop.time() + wait_seconds
         while True:
@@ -56,6 +59,7 @@ class SqliteReader(Reader):
         return dict(self._positions)
 
     async def close(self) -> None:
+        self._closed = True
         self._positions.clear()
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -116,7 +120,7 @@ class SqliteMember(SqliteReader, Member):
         return self._generation
 
     async def fetch(self, *, max_records: int = 10_000, wait_seconds: float = 1.0) -> Mapping[int, Sequence[Record]]:
-        if self._lock is not None:
+        if self._closed or self._lock is not None:
             return await super().fetch(max_records=max_records, wait_seconds=wait_seconds)
         file = await self._stream.file()
         clock = asyncio.get_running_loop().time

@@ -1,7 +1,7 @@
 """Tells readers that a stream's file has changed, whoever changed it.
 
 PRAGMA data_version reads a counter in shared memory, in microseconds and without a transaction, so it may be done on
-the event loop. One timer serves all streams of a log, and only while somebody waits: being woken costs more than looking.
+the event loop. One timer serves all streams of a log, and only while somebody waits: being woken costs more than that.
 """
 
 import asyncio
