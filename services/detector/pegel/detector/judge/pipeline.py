@@ -43,6 +43,7 @@ class Judging:
         self._judge: Judge | None = None
         self._told = (-1, -1)
         self._epoch = -1
+        self._refused_told = 0
         self._restoring_to = 0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -101,7 +102,7 @@ class Judging:
         for output in outputs:
             if isinstance(output, BucketRecord):
                 metrics.BUCKETS_JUDGED.labels(output.status).inc(output.to - output.bucket)
-                metrics.SEGMENTS_REFUSED.set(output.segments_refused)
+                self._note_refused(output.segments_refused)
             elif isinstance(output, SpikeRecord) and output.state == "opened" and output.origin.id > self._told:
                 metrics.SPIKES.inc()
                 log.info("spike_opened", spike=output.spike_id, score=output.score)
@@ -111,6 +112,13 @@ class Judging:
         position = member.positions().get(0, records[-1].offset + 1)
         if position >= self._restoring_to:
             self._probe.ready("judge")
+
+    def _note_refused(self, segments: int) -> None:
+        """Tell the operators when segments beyond the limit are counted under `other`: once, and when they double."""
+        metrics.SEGMENTS_REFUSED.set(segments)
+        if segments >= max(1, 2 * self._refused_told):
+            self._refused_told = segments
+            log.warning("segments_beyond_limit", segments=segments, setting="PEGEL_MAX_SEGMENTS", counted_under="other")
 
     async def _look_around(self, member: Member) -> bool:
         """Note the lag. True when another judge has claimed while we are the one assigned: claim again."""
