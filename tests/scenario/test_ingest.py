@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from pegel.eventlog.keys import contact_key, partition_of
 from pegel.eventlog.memory import MemoryLog
@@ -279,8 +280,31 @@ async def test_while_the_log_is_away_senders_are_told_to_come_again(ingest: Runn
     # What is the sender's fault stays a 4xx.
     problem(await post(ingest, contact(country="XX")), 422)
     ingest.log.unavailable = None
-    assert (await post(ingest, contact())).status_code == 202
+    assert (await post(ingest, [contact() for _ in range(100)])).status_code == 202
     assert await ingest.metric('pegel_dependency_up{dependency="log"}') == 1
+
+
+async def test_a_log_that_is_away_is_said_once_and_tried_again(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        async with running(tmp_path, tick_seconds=0.01) as ingest:
+            ingest.log.unavailable = "the broker is away"
+            failures = 'pegel_ingest_append_failures_total{stream="contacts"}'
+            before = await ingest.metric(failures)
+            await until(lambda: _more(ingest, failures, before + 5))
+            ingest.log.unavailable = None
+            await until(lambda: ingest.probe.dependencies["log"] is None)
+    assert [each["event"] for each in logs if each["event"].startswith("log_")] == ["log_unavailable", "log_available"]
+
+
+async def _more(ingest: RunningIngest, line: str, value: float) -> bool:
+    return await ingest.metric(line) >= value
+
+
+async def test_too_old_and_too_far_ahead_name_the_setting(tmp_path: Path) -> None:
+    async with running(tmp_path, ahead_seconds_max=60, age_days_max=1) as ingest:
+        for days, setting in ((1, "PEGEL_AHEAD_SECONDS_MAX=60"), (-2, "PEGEL_AGE_DAYS_MAX=1")):
+            moment = (datetime.now(UTC) + timedelta(days=days)).isoformat()
+            assert setting in problem(await post(ingest, contact(occurred_at=moment)), 422).errors[0].reason
 
 
 @pytest.mark.parametrize("clock", ["wall", "data"])

@@ -80,7 +80,7 @@ UNREADABLE = {
 
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
 def test_what_is_not_json_is_unreadable(body: bytes) -> None:
-    with pytest.raises(UnreadableError, match=r"column|byte|depth|truncated"):
+    with pytest.raises(UnreadableError, match=r"column|byte|deep|truncated"):
         read(CONTACT, body, "json")
 
 

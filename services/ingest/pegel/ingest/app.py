@@ -44,10 +44,7 @@ def build(settings: Settings, connect_log: Callable[[Settings], EventLog] = conn
     add_routes(app, state)
     describe(app, Contact, Amendment, Tick)
 
-    ahead, age = timedelta(seconds=settings.ahead_seconds_max), timedelta(days=settings.age_days_max)
-
-    def rules(now: datetime, source: str | None) -> Rules:
-        return Rules(source, now - age, now + ahead) if wall else Rules(source)
+    rules = _rules_of(settings)
 
     async def run(stop: asyncio.Event) -> None:
         pseudonymise = pseudonymiser(pseudonym_key(settings))
@@ -69,3 +66,13 @@ def build(settings: Settings, connect_log: Callable[[Settings], EventLog] = conn
             await events.close()
 
     return Service(NAME, settings.ingest_port, app, probe, run)
+
+
+def _rules_of(settings: Settings) -> Callable[[datetime, str | None], Rules]:
+    """The rules of the moment, for a source."""
+    if settings.clock == "data":
+        return lambda _, source: Rules(source)
+    ahead, age = timedelta(seconds=settings.ahead_seconds_max), timedelta(days=settings.age_days_max)
+    too_old = f"is older than PEGEL_AGE_DAYS_MAX={settings.age_days_max}"
+    too_far = f"lies further ahead than PEGEL_AHEAD_SECONDS_MAX={settings.ahead_seconds_max}"
+    return lambda now, source: Rules(source, now - age, now + ahead, too_old, too_far)

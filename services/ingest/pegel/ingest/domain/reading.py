@@ -70,8 +70,10 @@ def read(kind: Kind[T], body: bytes, form: Form) -> Batch[T]:
         return _each(kind, [body], form, single=True)
     try:
         items = _split(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except msgspec.DecodeError as error:
         raise UnreadableError(str(error)) from None
+    except RecursionError:
+        raise UnreadableError("nested too deeply") from None
     return _each(kind, items, form)
 
 

@@ -13,11 +13,14 @@ class Rules:
     """For the items of one request. source: of the token; None: where there are no tokens, the item's own or `local`.
 
     oldest, newest: bounds of occurred_at in wall mode; None in data mode, whose files are of the past.
+    old, ahead: why an item beyond them is refused.
     """
 
     source: str | None
     oldest: datetime | None = None
     newest: datetime | None = None
+    old: str = "is too old"
+    ahead: str = "lies too far ahead"
 
     def source_of(self, item: Contact | Amendment) -> str:
         """Whose item it is."""
@@ -35,7 +38,7 @@ class Rules:
         errors = []
         if ahead or old:
             path = "occurred_at" if isinstance(item, Contact) else "set.occurred_at"
-            errors.append(FieldError(field=path, reason=AHEAD if ahead else OLD))
+            errors.append(FieldError(field=path, reason=self.ahead if ahead else self.old))
         if foreign:
             errors.append(FieldError(field="source", reason="is not the source that the token is for"))
         faulty = {error.field for error in errors}
@@ -44,7 +47,3 @@ class Rules:
 
 def _amended_time(item: Contact | Amendment) -> datetime | None:
     return item.set.occurred_at if isinstance(item, Amendment) and item.set else None
-
-
-AHEAD = "lies further ahead than is accepted (PEGEL_AHEAD_SECONDS_MAX)"
-OLD = "is older than is accepted (PEGEL_AGE_DAYS_MAX)"

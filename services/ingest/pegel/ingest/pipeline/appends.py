@@ -33,7 +33,8 @@ class Appends:
                 await self._all(stream, records)
         except LogUnavailable as error:
             raise self._failed(stream, str(error)) from error
-        self._answers()
+        if self._away and len(records) == self.partitions:
+            self._answers()  # every partition did: one that is away alone would else come and go with each append
 
     async def look(self) -> None:
         """Ask the log for a sign of life, so that a fault does not stand for ever where nobody appends."""
@@ -61,7 +62,6 @@ class Appends:
         return LogUnavailable(why)
 
     def _answers(self) -> None:
-        if self._away:
-            self._away = False
-            log.info("log_available")
-            self._probe.dependency(DEPENDENCY, None)
+        self._away = False
+        log.info("log_available")
+        self._probe.dependency(DEPENDENCY, None)
