@@ -162,6 +162,25 @@ def test_what_was_taken_back_stands_in_the_table_and_is_no_bar() -> None:
     assert [(bar.label, bar.running) for bar in shown.bars] == [("Cards", "100.00")]
 
 
+@pytest.mark.parametrize(
+    ("amounts", "ends"),
+    [
+        (["9.00"], "€9.00, 100\xa0% of all."),
+        (["9.00", "1.00"], "It alone makes up half or more."),
+        (["4.00", "3.00", "3.00"], "The 2 dearest causes make up half or more."),
+        (["0.00"], "Nothing has cost anything in this period."),
+    ],
+)
+def test_the_picture_in_a_sentence(amounts: list[str], ends: str) -> None:
+    rows = [("team", f"topic-{number}", 1, amount) for number, amount in enumerate(amounts)]
+    assert costs_of(costs(rows), NOW).summary.endswith(ends)
+
+
+def test_a_small_share_is_not_called_none() -> None:
+    shown = costs_of(costs([("a", "cards", 3, "999.00"), ("b", "login", 1, "1.00")]), NOW)
+    assert [row.share for row in shown.rows] == ["100\xa0%", "<1\xa0%"]
+
+
 def test_nothing_charged_is_no_picture() -> None:
     assert not costs_of(costs(()), NOW).drawn
     assert not costs_of(costs([("a", "cards", 3, "0.00")]), NOW).drawn

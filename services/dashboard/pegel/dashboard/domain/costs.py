@@ -93,7 +93,7 @@ def costs_of(costs: CostList, now: datetime) -> Costs:
         until=moment(costs.until, now),
         as_of=moment(costs.as_of, now) if costs.as_of else None,
         stale=costs.stale,
-        summary=_summary(rows),
+        summary=_summary(rows, bars),
     )
 
 
@@ -116,17 +116,18 @@ def _percent(part: Decimal, whole: Decimal) -> Decimal:
 
 
 def _written(percent: Decimal) -> str:
-    return f"{percent:.0f}\N{NO-BREAK SPACE}%"
+    shown = "<1" if 0 < percent < Decimal("0.5") else f"{percent:.0f}"
+    return f"{shown}\N{NO-BREAK SPACE}%"
 
 
-def _summary(rows: list[Row]) -> str:
+def _summary(rows: list[Row], bars: list[Bar]) -> str:
     """What the picture says, in a sentence: its text alternative."""
-    if not rows:
-        return "No costs in this period."
+    if not bars:
+        return "Nothing has cost anything in this period."
     first = rows[0]
     owner = f" ({first.team})" if first.team else ""
-    half = next((n for n, row in enumerate(rows, 1) if int(row.running.split()[0]) >= 50), len(rows))
-    spread = f" The {half} dearest causes make up half or more." if half > 1 else " It alone makes up half or more."
-    if len(rows) == 1:
-        spread = ""
-    return f"The dearest cause is {first.topic}{owner} with {first.cost}, {first.share} of all.{spread}"
+    dearest = f"The dearest cause is {first.topic}{owner} with {first.cost}, {first.share} of all."
+    if len(bars) == 1:
+        return dearest
+    half = next(number for number, bar in enumerate(bars, 1) if Decimal(bar.running) >= 50)
+    return f"{dearest} {'It alone makes' if half == 1 else f'The {half} dearest causes make'} up half or more."
