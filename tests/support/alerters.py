@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import uvicorn
 
 from pegel.alerter.app import Alerter, utc_now
 from pegel.alerter.database import Database
@@ -132,3 +133,19 @@ async def alerter(
         finally:
             stop.set()
             await asyncio.gather(task, return_exceptions=not ready)
+
+
+@asynccontextmanager
+async def listening(settings: Settings, log: EventLog, **over: Any) -> AsyncIterator[tuple[Running, int]]:
+    """The same behind a port of loopback: for what only a real connection shows."""
+    async with alerter(settings, log, **over) as running:
+        config = uvicorn.Config(running.service.app, port=0, log_config=None, access_log=False, lifespan="off")
+        server = uvicorn.Server(config)
+        server.capture_signals = nullcontext  # type: ignore[method-assign,assignment]
+        serving = asyncio.ensure_future(server.serve())
+        try:
+            await until(lambda: server.started)
+            yield running, server.servers[0].sockets[0].getsockname()[1]
+        finally:
+            server.should_exit = True
+            await serving

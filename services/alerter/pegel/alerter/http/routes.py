@@ -1,11 +1,12 @@
 """The routes of /v1. Handlers are plain functions: they block on the database, so FastAPI runs them in threads."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 
 from pegel.alerter.database import Database, DatabaseUnavailable
 from pegel.alerter.http.answers import Answers, tagged
@@ -30,6 +31,16 @@ READ: Final = {**NOT_MODIFIED, **problem_responses(401, 403, 422, 503)}
 
 IncidentId = Annotated[str, Path(pattern=r"^[0-9a-f]{20}$")]
 Value = Annotated[str, Query(pattern=VALUE_PATTERN)]
+
+
+def _written_out(value: object) -> object:
+    """pydantic would take a bare number for seconds since 1970."""
+    if isinstance(value, str) and not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]", value):
+        raise ValueError("give a time with a zone: 2026-01-31T09:00:00+01:00")
+    return value
+
+
+Moment = Annotated[AwareDatetime | None, BeforeValidator(_written_out), Query()]
 
 
 def add_routes(
@@ -108,7 +119,7 @@ def add_routes(
                 raise ProblemError(409, str(error)) from None
             return answers.incident(connection, changed, at)
 
-    changes = problem_responses(401, 403, 404, 409, 413, 422, 503)
+    changes = problem_responses(400, 401, 403, 404, 409, 413, 422, 503)
 
     @router.post("/incidents/{incident_id}/acknowledge", responses=changes)
     def acknowledge(
@@ -128,8 +139,8 @@ def add_routes(
     def costs(
         request: Request,
         hours: Annotated[int, Query(ge=1, le=HOURS_MAX)] = 24,
-        since: Annotated[AwareDatetime | None, Query()] = None,
-        until: Annotated[AwareDatetime | None, Query()] = None,
+        since: Moment = None,
+        until: Moment = None,
     ) -> Response:
         """Cost by cause, dearest first: the last `hours` up to the last bucket booked, or since to until.
 
@@ -164,10 +175,10 @@ def _dimensions(request: Request, known: tuple[str, ...]) -> dict[str, str]:
     asked: dict[str, str] = {}
     errors = []
     for name, value in request.query_params.multi_items():
-        if name in known and name not in asked and 0 < len(value) <= 80 and value.isprintable():
+        if name in known and name not in asked and re.fullmatch(VALUE_PATTERN, value):
             asked[name] = value
         elif name in known:
-            errors.append(FieldError(field=name, reason="give one value of 1 to 80 printable characters"))
+            errors.append(FieldError(field=name, reason="give one value of 1 to 80 characters"))
         elif name not in ("state", "team", "limit"):
             errors.append(
                 FieldError(field=name[:200], reason=f"is none of {', '.join((*known, 'state', 'team', 'limit'))}")
