@@ -197,6 +197,17 @@ async def test_an_append_whose_caller_left_harms_no_other(log: EventLog) -> None
     assert texts(found) == {0: ["2"]}
 
 
+async def test_a_closed_log_takes_nothing_more(world: World) -> None:
+    if isinstance(world, MemoryWorld):
+        return  # what it holds is gone with it
+    log = world.open()
+    await log.create([STREAM])
+    await log.append(CONTACTS, 0, values(1))
+    await log.close()
+    with pytest.raises(LogError, match="was closed"):
+        await log.append(CONTACTS, 0, values(2))
+
+
 # Reading
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from aiokafka import errors
 from aiokafka.admin import AIOKafkaAdminClient
 
+from pegel.eventlog.kafka.quiet import why_unable
 from pegel.eventlog.kafka.security import KafkaSecurity
 from pegel.eventlog.port import LogError, LogUnavailable
 
@@ -61,7 +62,10 @@ class Cluster:
             case LogError():
                 return error
             case TimeoutError():
-                return LogUnavailable(f"{self.text} did not answer within {self.deadline_seconds:g} s")
+                why = why_unable(self.servers, self.deadline_seconds)
+                return LogUnavailable(
+                    f"{self.text} did not answer within {self.deadline_seconds:g} s{': ' if why else ''}{why}"
+                )
             case errors.MessageSizeTooLargeError():
                 return LogError(f"{self.text} does not take records of this size: {error}")
         if isinstance(error, _REFUSED):

@@ -1,9 +1,17 @@
-"""Keeps aiokafka's loggers from writing thousands of lines a second while a broker is away."""
+"""Keeps aiokafka's loggers from writing thousands of lines a second while a broker is away.
+
+And remembers why a connection could not be made (refused, certificate, password): aiokafka's error does not say it,
+only the line that it logs.
+"""
 
 import logging
 import time
+from collections.abc import Iterable
 
 EVERY_SECONDS = 10.0
+UNABLE = 'Unable connect to "%s:%s": %s'
+
+_failures: dict[str, tuple[float, str]] = {}
 
 
 class Quiet(logging.Filter):
@@ -17,6 +25,9 @@ class Quiet(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         template = str(record.msg)
         now = time.monotonic()
+        if template == UNABLE and isinstance(record.args, tuple):
+            host, port, reason = record.args
+            _failures[f"{host}:{port}"] = now, str(reason)
         if now < self._last.get(template, -EVERY_SECONDS) + EVERY_SECONDS:
             self._left_out[template] = self._left_out.get(template, 0) + 1
             return False
@@ -25,6 +36,13 @@ class Quiet(logging.Filter):
         if left_out:
             record.msg, record.args = f"{record.getMessage()} (and {left_out} more like this)", ()
         return True
+
+
+def why_unable(servers: Iterable[str], seconds: float) -> str:
+    """What attempts of the last seconds to connect to these servers failed of; empty when none did."""
+    oldest = time.monotonic() - seconds
+    known = (_failures.get(server, (0.0, "")) for server in servers)
+    return "; ".join(dict.fromkeys(reason for at, reason in known if reason and at >= oldest))
 
 
 def keep_quiet() -> None:

@@ -104,6 +104,8 @@ class PartitionSender:
 
     async def append(self, records: Sequence[NewRecord]) -> Sequence[Appended]:
         """Raises LogUnavailable after the deadline: the records may be in the log, or get there later, or never."""
+        if self._task.done():
+            raise LogError(f"the connection to {self._cluster.text} was closed")
         done: asyncio.Future[Sequence[Appended]] = asyncio.get_running_loop().create_future()
         self._queue.append(_Append(records, done))
         self._filled.set()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pegel.eventlog.port import Appended, LogUnavailable, NewRecord
+from pegel.eventlog.port import Appended, LogError, LogUnavailable, NewRecord
 from pegel.eventlog.sqlite import files
 from pegel.eventlog.sqlite.headers import pack
 
@@ -51,6 +51,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Append | None] = queue.SimpleQueue()
         self._connection: sqlite3.Connection | None = None
+        self._closed = False
         self._trimmed_at = 0.0
         self._checkpoint_after, self._checkpoint_pause = 0.0, CHECKPOINT_RETRY_SECONDS
         self._untidy = False
@@ -59,6 +60,8 @@ class Writer:
 
     async def append(self, partition: int, records: Sequence[NewRecord]) -> Sequence[Appended]:
         """Raises LogUnavailable, at the latest deadline_seconds from now."""
+        if self._closed:
+            raise LogError(f"the log of {self._file.path} was closed")
         done: asyncio.Future[Sequence[Appended]] = self._loop.create_future()
         self._queue.put(_Append(partition, records, done, time.monotonic() + self._deadline_seconds))
         # The thread gives up at the deadline by itself; this is for a disk that does not come back from a call.
@@ -70,6 +73,7 @@ class Writer:
 
     async def close(self) -> None:
         """Waits for the appends under way."""
+        self._closed = True
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join, self._deadline_seconds + 1)
 
