@@ -3,7 +3,7 @@
     python benchmarks/idle.py [--seconds 60]
 
 Starts `pegel run --no-simulate` from this environment in a folder of its own, sends one contact, asks for the chart of
-what it cost, waits, and reads /proc of the supervisor and all its children. One JSON line a figure; exit code 1 when one
+what it cost, waits, and reads /proc of the supervisor and its children. One JSON line a figure; exit code 1 when one
 is missed.
 """
 

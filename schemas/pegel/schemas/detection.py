@@ -94,7 +94,8 @@ class WindowRecord(LogRecord):
     upper) and score of each segment; `late`, `gap` (nobody observed it), `early` (before the log's first whole bucket):
     counted and charged, not judged. score: -log10 of the tail probability of the most telling window.
     additions.bucket is `bucket` in each row; segment_of[k]: index in `segments` of the additions' row k.
-    A large one is split into several with the same bucket and other segments.
+    A large one is split into several with the same bucket: by segments, and by additions, where the further records
+    have the segments of their additions again, with observed 0 (it was told) and without scores.
     """
 
     kind: Literal["window"] = "window"

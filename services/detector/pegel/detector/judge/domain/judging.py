@@ -7,27 +7,19 @@ changes nothing. What is added to a bucket judged before is passed on as a late 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Final, Literal, NamedTuple, Protocol, cast
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 
 from pegel.detector.judge.domain.history import History, HistoryParts
-from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement
+from pegel.detector.judge.domain.judgement import Ints, Judgement
+from pegel.detector.judge.domain.lines import ClaimLine, CountsLine, Row, merged
 from pegel.detector.judge.domain.segments import Segments
-from pegel.detector.judge.domain.spikes import Spike, SpikeTracker, explain
-from pegel.schemas.base import LogRecord, Origin
-from pegel.schemas.detection import (
-    Additions,
-    BucketRecord,
-    Covered,
-    PartitionTotals,
-    SpikeRecord,
-    SpikeState,
-    WindowRecord,
-    WindowStatus,
-)  # fmt: skip
+from pegel.detector.judge.domain.spikes import SpikeTracker
+from pegel.detector.judge.domain.writing import Writer
+from pegel.schemas.base import LogRecord
+from pegel.schemas.detection import Covered, PartitionTotals, WindowStatus
 
 MISSING_MS: Final = 60_000
 """Wall mode: a partition that has not closed a bucket this long (append time) after the first one did is left out."""
@@ -35,7 +27,6 @@ LIVE_KEPT_SECONDS: Final = 86_400
 """How long live buckets are kept for a history that comes after them."""
 GAPS_KEPT_SECONDS: Final = 35 * 86_400
 """Gaps are remembered as long as a late contact may come (ingest's age limit)."""
-SEGMENTS_A_RECORD: Final = 2_000
 
 
 class In(NamedTuple):
@@ -67,47 +58,8 @@ class Fence(Protocol):
     def passes(self, producer: str, epoch: int, output_id: tuple[int, int]) -> bool: ...
 
 
-class ClaimLine(msgspec.Struct):
-    """What the judge reads of a ClaimRecord."""
-
-    producer: str
-    epoch: int
-
-
-class CountsLine(msgspec.Struct):
-    """What the judge reads of a CountsRecord."""
-
-    origin: "OriginLine"
-    closed_from: int
-    closed_to: int
-    gap_from: int
-    gap_to: int
-    additions: "AdditionsLine"
-    totals: dict[str, int]
-    last: bool = True
-
-
-class OriginLine(msgspec.Struct):
-    producer: str
-    epoch: int
-    partition: int
-    offset: int
-    place: int
-
-
-class AdditionsLine(msgspec.Struct):
-    cells: list[dict[str, str]]
-    bucket: list[int]
-    cell: list[int]
-    contacts: list[int]
-    handled_seconds: list[int]
-
-
 _counts = msgspec.json.Decoder(CountsLine)
 _claim = msgspec.json.Decoder(ClaimLine)
-
-Row = tuple[dict[str, str], int, int]
-"""Cell, contacts, handled seconds."""
 
 
 @dataclass(slots=True)
@@ -136,7 +88,6 @@ class Judge:
         self._rules = rules
         self._make_detector = make_detector
         self._detector = make_detector()
-        self._epoch = epoch
         self._fence = fence
         self._partitions = [_Partition() for _ in range(rules.partitions)]
         self._segments = Segments(rules.dimensions, rules.max_segments)
@@ -145,7 +96,6 @@ class Judge:
         self._first = -(-rules.made_at_ms // (rules.bucket_seconds * 1000)) if rules.clock == "wall" else None
         self._next = self._first
         self._gaps: deque[tuple[int, int]] = deque()
-        self._windows_contacts = 0
         self._spikes = SpikeTracker(rules.bucket_seconds)
         self._closings: deque[tuple[int, int]] = deque()
         """(closed_to, append time in ms) of the partition that was first to close so far."""
@@ -154,9 +104,7 @@ class Judge:
         self._live: list[tuple[int, Ints, Ints | None]] | None = []
         self.history_steps = 0
         self.refusals: list[str] = []
-        self._outputs: list[LogRecord] = []
-        self._offset = 0
-        self._place = 0
+        self._writer = Writer(epoch, rules.bucket_seconds, self._segments)
         self._time_ms = 0
 
     @property
@@ -175,7 +123,7 @@ class Judge:
     def apply(self, records: Iterable[tuple[In, str]]) -> list[LogRecord]:
         """Take records (with their kind) in order; returns what is to be appended to windows, in order."""
         for record, kind in records:
-            self._offset, self._place = record.offset, 0
+            self._writer.begin(record.offset)
             self._time_ms = max(self._time_ms, record.time_ms)
             if kind == "counts":
                 self._take_counts(record.value)
@@ -185,8 +133,7 @@ class Judge:
                 self._fence.claim(claim.producer, claim.epoch)
             elif kind in ("history", "history_end"):
                 self._take_history(kind, record.value)
-        outputs, self._outputs = self._outputs, []
-        return outputs
+        return self._writer.take()
 
     def _take_history(self, kind: str, value: bytes) -> None:
         """Learn a history that is whole into a fresh detector, and then the live buckets since."""
@@ -307,9 +254,9 @@ class Judge:
         if not missing:
             self._detector.learn(start, self._rules.bucket_seconds, np.maximum(observed, 0), skip=skip)
         self._next = bucket + 1
-        self._window(bucket, "observed", rows, numbers, observed, judgement)
+        self._writer.window(bucket, "observed", rows, numbers, self._detector.version, observed, judgement)
         self._follow_spikes(bucket, observed, judgement)
-        self._bucket_record(bucket, bucket + 1, "observed", missing)
+        self._writer.bucket(bucket, bucket + 1, "observed", missing, self._covered())
 
     def _keep_live(self, bucket: int, observed: Ints, skip: Ints | None) -> None:
         """Keep the first live buckets for a history that may still come."""
@@ -330,13 +277,13 @@ class Judge:
                 to = bucket + 1
                 filled.pop(0)
                 rows = self._collect(bucket)
-                self._window(bucket, "gap", rows, self._number(rows), None, None)
+                self._writer.window(bucket, "gap", rows, self._number(rows), self._detector.version)
             else:
                 to = filled[0] if filled else end
             self._detector.skip_gap(to - bucket)
             self._gaps.append((bucket, to))
             self._next = to
-            self._bucket_record(bucket, to, "gap", ())
+            self._writer.bucket(bucket, to, "gap", (), self._covered())
             bucket = to
 
     def _pass_on_late(self) -> None:
@@ -353,7 +300,7 @@ class Judge:
                 for number, (_, contacts, _) in zip(numbers, rows, strict=True):
                     self._detector.add_late(self._next - bucket, number, contacts)
                     self._spikes.add_late(number, bucket * self._rules.bucket_seconds, contacts)
-            self._window(bucket, status, rows, numbers, None, None)
+            self._writer.window(bucket, status, rows, numbers, self._detector.version)
 
     def _number(self, rows: list[Row]) -> list[int]:
         """Segment numbers of the rows; new segments are made known to the detector."""
@@ -361,139 +308,13 @@ class Judge:
         self._make_known()
         return numbers
 
-    def _window(
-        self,
-        bucket: int,
-        status: WindowStatus,
-        rows: list[Row],
-        numbers: list[int],
-        observed: Ints | None,
-        judgement: Judgement | None,
-    ) -> None:
-        """Write the bucket's additions by segment; with a judgement all segments stand in it, else those with rows."""
-        self._windows_contacts += sum(row[1] for row in rows)
-        if observed is None or judgement is None:
-            present = sorted(set(numbers))
-            if not present:
-                return
-        else:
-            present = list(range(len(observed)))
-        for first in range(0, max(1, len(present)), SEGMENTS_A_RECORD):
-            part = present[first : first + SEGMENTS_A_RECORD]
-            place_of = {number: place for place, number in enumerate(part)}
-            mine = [k for k, number in enumerate(numbers) if number in place_of]
-            cells: dict[int, int] = {}
-            words: list[dict[str, str]] = []
-            cell_of = []
-            for k in mine:
-                cell = rows[k][0]
-                if id(cell) not in cells:
-                    cells[id(cell)] = len(words)
-                    words.append(cell)
-                cell_of.append(cells[id(cell)])
-            sums = [0] * len(part)
-            for k in mine:
-                sums[place_of[numbers[k]]] += rows[k][1]
-            additions = Additions.model_construct(
-                cells=tuple(words),
-                bucket=(bucket,) * len(mine),
-                cell=tuple(cell_of),
-                contacts=tuple(rows[k][1] for k in mine),
-                handled_seconds=tuple(rows[k][2] for k in mine),
-            )
-            scored: dict[str, Any] = {}
-            if judgement is not None:
-                span = slice(part[0], part[-1] + 1) if part else slice(0, 0)
-                scored = {
-                    "expected": rounded(judgement.expected[span]),
-                    "lower": rounded(judgement.lower[span]),
-                    "upper": rounded(judgement.upper[span]),
-                    "score": rounded(judgement.score[span]),
-                }
-            self._outputs.append(
-                WindowRecord.model_construct(
-                    origin=self._origin(),
-                    bucket=bucket,
-                    start=self._at(bucket),
-                    status=status,
-                    model=self._detector.version,
-                    segments=tuple(self._segments.names[number] for number in part),
-                    observed=tuple(sums),
-                    additions=additions,
-                    segment_of=tuple(place_of[numbers[k]] for k in mine),
-                    **scored,
-                )
-            )
-
     def _follow_spikes(self, bucket: int, observed: Ints, judgement: Judgement) -> None:
         end = (bucket + 1) * self._rules.bucket_seconds
         for state, spike in self._spikes.follow(end, observed, judgement, self._detector.recent, self._name):
-            self._spike(state, spike, end)
+            self._writer.spike(state, spike, end, self._detector.version)
+
+    def _covered(self) -> tuple[Covered, ...]:
+        return tuple(p.covered for p in self._partitions if p.covered is not None)
 
     def _name(self, row: int) -> str:
         return "/".join(self._segments.names[row])
-
-    def _spike(self, state: SpikeState, spike: Spike, end: int) -> None:
-        segment = self._segments.names[spike.row]
-        self._outputs.append(
-            SpikeRecord(
-                origin=self._origin(),
-                spike_id=spike.spike_id,
-                state=state,
-                segment=segment,
-                at=datetime.fromtimestamp(end, UTC),
-                onset=datetime.fromtimestamp(spike.onset, UTC),
-                opened_at=datetime.fromtimestamp(spike.opened_at, UTC),
-                window_seconds=spike.window_seconds,
-                observed=spike.window_observed,
-                expected=round(spike.window_expected, 4),
-                observed_since_onset=spike.observed,
-                expected_since_onset=round(spike.expected, 4),
-                score=round(spike.score, 3),
-                model=self._detector.version,
-                explanation=explain(spike, ", ".join(reversed(segment)), end=end),
-            )
-        )
-
-    def _bucket_record(
-        self, bucket: int, to: int, status: Literal["observed", "gap"], incomplete: tuple[int, ...]
-    ) -> None:
-        self._outputs.append(
-            BucketRecord.model_construct(
-                origin=self._origin(),
-                bucket=bucket,
-                to=to,
-                as_of=self._at(to),
-                status=status,
-                incomplete=incomplete,
-                covered=tuple(p.covered for p in self._partitions if p.covered is not None),
-                windows_contacts=self._windows_contacts,
-                segments=len(self._segments.names),
-                segments_refused=self._segments.refused,
-            )
-        )
-
-    def _at(self, bucket: int) -> datetime:
-        return datetime.fromtimestamp(bucket * self._rules.bucket_seconds, UTC)
-
-    def _origin(self) -> Origin:
-        origin = Origin.model_construct(
-            producer="judge/0", epoch=self._epoch, partition=0, offset=self._offset, place=self._place
-        )
-        self._place += 1
-        return origin
-
-
-def merged(rows: list[Row]) -> list[Row]:
-    """One row a cell: partitions count the same cell apart."""
-    sums: dict[tuple[tuple[str, str], ...], Row] = {}
-    for cell, contacts, handled in rows:
-        key = tuple(cell.items())
-        before = sums.get(key)
-        sums[key] = (cell, contacts, handled) if before is None else (cell, before[1] + contacts, before[2] + handled)
-    return list(sums.values())
-
-
-def rounded(values: Floats) -> tuple[float, ...]:
-    """To four decimals: enough for a chart, and a third of the bytes."""
-    return tuple(cast(list[float], np.round(values, 4).tolist()))

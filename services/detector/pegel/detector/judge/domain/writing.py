@@ -1,0 +1,183 @@
+"""What the judge writes to windows: records with their ids, in order, split where a bucket is large."""
+
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, cast
+
+import numpy as np
+
+from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement
+from pegel.detector.judge.domain.lines import Row
+from pegel.detector.judge.domain.segments import Segments
+from pegel.detector.judge.domain.spikes import Spike, explain
+from pegel.schemas.base import LogRecord, Origin
+from pegel.schemas.detection import (
+    Additions,
+    BucketRecord,
+    Covered,
+    SpikeRecord,
+    SpikeState,
+    WindowRecord,
+    WindowStatus,
+)
+
+SEGMENTS_A_RECORD: Final = 2_000
+ROWS_A_RECORD: Final = 1_500
+"""Together some 400 KiB: below the 512 KiB of a record."""
+
+
+class Writer:
+    """Collects the outputs of one input record after another. contacts: running sum of all additions written."""
+
+    def __init__(self, epoch: int, bucket_seconds: int, segments: Segments) -> None:
+        self._epoch, self._bucket_seconds, self._segments = epoch, bucket_seconds, segments
+        self._outputs: list[LogRecord] = []
+        self._offset = 0
+        self._place = 0
+        self.contacts = 0
+
+    def begin(self, offset: int) -> None:
+        """What follows is caused by the input record at this offset."""
+        self._offset, self._place = offset, 0
+
+    def take(self) -> list[LogRecord]:
+        """What was written since the last call."""
+        outputs, self._outputs = self._outputs, []
+        return outputs
+
+    def window(
+        self,
+        bucket: int,
+        status: WindowStatus,
+        rows: list[Row],
+        numbers: list[int],
+        model: str,
+        observed: Ints | None = None,
+        judgement: Judgement | None = None,
+    ) -> None:
+        """A bucket's additions by segment. With a judgement all segments stand in it, else those with rows.
+
+        numbers[k]: segment of rows[k]. A record that would be too large is split: by segments, and by rows, where the
+        further records carry rows only.
+        """
+        self.contacts += sum(row[1] for row in rows)
+        present = list(range(len(observed))) if observed is not None else sorted(set(numbers))
+        if judgement is None and not present:
+            return
+        for first in range(0, max(1, len(present)), SEGMENTS_A_RECORD):
+            part = present[first : first + SEGMENTS_A_RECORD]
+            within = set(part) if len(present) > SEGMENTS_A_RECORD else None
+            mine = [k for k, number in enumerate(numbers) if within is None or number in within]
+            self._part(bucket, status, rows, numbers, model, part, mine[:ROWS_A_RECORD], mine, judgement)
+            for more in range(ROWS_A_RECORD, len(mine), ROWS_A_RECORD):
+                further = mine[more : more + ROWS_A_RECORD]
+                named = sorted({numbers[k] for k in further})
+                self._part(bucket, status, rows, numbers, model, named, further, (), None)
+
+    def _part(
+        self,
+        bucket: int,
+        status: WindowStatus,
+        rows: list[Row],
+        numbers: list[int],
+        model: str,
+        segments: list[int],
+        carried: list[int],
+        counted: "list[int] | tuple[()]",
+        judgement: Judgement | None,
+    ) -> None:
+        """One record. carried: rows that stand in it; counted: rows that its `observed` tells."""
+        place_of = {number: place for place, number in enumerate(segments)}
+        sums = [0] * len(segments)
+        for k in counted:
+            sums[place_of[numbers[k]]] += rows[k][1]
+        scored: dict[str, Any] = {}
+        if judgement is not None:
+            span = slice(segments[0], segments[-1] + 1) if segments else slice(0, 0)
+            scored = {
+                "expected": rounded(judgement.expected[span]),
+                "lower": rounded(judgement.lower[span]),
+                "upper": rounded(judgement.upper[span]),
+                "score": rounded(judgement.score[span]),
+            }
+        self._outputs.append(
+            WindowRecord.model_construct(
+                origin=self._origin(),
+                bucket=bucket,
+                start=self._at(bucket),
+                status=status,
+                model=model,
+                segments=tuple(self._segments.names[number] for number in segments),
+                observed=tuple(sums),
+                additions=Additions.model_construct(
+                    cells=tuple(rows[k][0] for k in carried),
+                    bucket=(bucket,) * len(carried),
+                    cell=tuple(range(len(carried))),
+                    contacts=tuple(rows[k][1] for k in carried),
+                    handled_seconds=tuple(rows[k][2] for k in carried),
+                ),
+                segment_of=tuple(place_of[numbers[k]] for k in carried),
+                **scored,
+            )
+        )
+
+    def spike(self, state: SpikeState, spike: Spike, end: int, model: str) -> None:
+        """A spike as it stands at `end` (seconds since 1970)."""
+        segment = self._segments.names[spike.row]
+        self._outputs.append(
+            SpikeRecord(
+                origin=self._origin(),
+                spike_id=spike.spike_id,
+                state=state,
+                segment=segment,
+                at=datetime.fromtimestamp(end, UTC),
+                onset=datetime.fromtimestamp(spike.onset, UTC),
+                opened_at=datetime.fromtimestamp(spike.opened_at, UTC),
+                window_seconds=spike.window_seconds,
+                observed=spike.window_observed,
+                expected=round(spike.window_expected, 4),
+                observed_since_onset=spike.observed,
+                expected_since_onset=round(spike.expected, 4),
+                score=round(spike.score, 3),
+                model=model,
+                explanation=explain(spike, ", ".join(reversed(segment)), end=end),
+            )
+        )
+
+    def bucket(
+        self,
+        bucket: int,
+        to: int,
+        status: Literal["observed", "gap"],
+        incomplete: tuple[int, ...],
+        covered: tuple[Covered, ...],
+    ) -> None:
+        """The cut: all that is to be said of [bucket, to) has been said."""
+        self._outputs.append(
+            BucketRecord.model_construct(
+                origin=self._origin(),
+                bucket=bucket,
+                to=to,
+                as_of=self._at(to),
+                status=status,
+                incomplete=incomplete,
+                covered=covered,
+                windows_contacts=self.contacts,
+                segments=len(self._segments.names),
+                segments_refused=self._segments.refused,
+            )
+        )
+
+    def _at(self, bucket: int) -> datetime:
+        return datetime.fromtimestamp(bucket * self._bucket_seconds, UTC)
+
+    def _origin(self) -> Origin:
+        origin = Origin.model_construct(
+            producer="judge/0", epoch=self._epoch, partition=0, offset=self._offset, place=self._place
+        )
+        self._place += 1
+        return origin
+
+
+def rounded(values: Floats) -> tuple[float, ...]:
+    """To four decimals: enough for a chart, and a third of the bytes."""
+    return tuple(cast(list[float], np.round(values, 4).tolist()))
