@@ -12,9 +12,11 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import create_engine, text
 
-from pegel.alerter.database import Database, DatabaseUnavailable, check_schema, migrate
+from pegel.alerter.database import Database, DatabaseUnavailable, check_schema, migrate, positions
+from pegel.alerter.database.positions import NotInCharge, Position
 from pegel.alerter.incidents.pipeline.rising import Rising
 from pegel.alerter.ledger.pipeline import Booking
+from pegel.eventlog.fencing import Seen
 from pegel.eventlog.identity import open_identity
 from pegel.eventlog.memory import MemoryLog
 from pegel.eventlog.port import WINDOWS, NewRecord
@@ -126,6 +128,27 @@ def _done(running: Running, settings: Settings, log: MemoryLog) -> bool:
         return True
     end = len(log._streams[WINDOWS][0].records)
     return [offset for _, offset in content(settings)["positions"]] == [end, end]
+
+
+def test_a_position_is_moved_only_from_where_it_was(settings: Settings) -> None:
+    database = Database(settings.resolved_database_url)
+    try:
+        with database.write() as connection:
+            positions.start(connection, "ledger", "log")
+        with database.write() as connection:
+            positions.move(connection, "ledger", "log", 0, Position(5, {"judge/0": Seen(1, (2, 3))}))
+
+        def moved_by_another(before: int, log_id: str) -> None:
+            with database.write() as connection:
+                positions.move(connection, "ledger", log_id, before, Position(9))
+
+        for before, log_id in ((0, "log"), (4, "log"), (5, "another log")):
+            with pytest.raises(NotInCharge):
+                moved_by_another(before, log_id)
+        with database.read() as connection:
+            assert positions.load(connection, "ledger") == Position(5, {"judge/0": Seen(1, (2, 3))})
+    finally:
+        database.close()
 
 
 async def test_two_alerters_on_one_database_do_all_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
