@@ -141,12 +141,14 @@ async def test_appends_that_wait_share_a_commit(log: SqliteLog) -> None:
     assert 1 <= commits <= 20
 
 
+@pytest.mark.parametrize(("records", "size_bytes"), [(30, 1 << 20), (2_000, 20_000)])
 @pytest.mark.parametrize("spec", [StreamSpec(META, 1, retention_bytes=50_000), StreamSpec(META, 1, 1e-6)])
 async def test_retention_forgets_the_oldest_but_never_the_last(
-    log: SqliteLog, monkeypatch: pytest.MonkeyPatch, spec: StreamSpec
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch, spec: StreamSpec, records: int, size_bytes: int
 ) -> None:
     monkeypatch.setattr(writer, "TRIM_EVERY_SECONDS", 0.0)
-    monkeypatch.setattr(writer, "TRIM_RECORDS", 30)
+    monkeypatch.setattr(writer, "TRIM_RECORDS", records)
+    monkeypatch.setattr(writer, "TRIM_BYTES", size_bytes)
     await log.create([spec])
     behind = log.reader(META, {0: 0})
 

@@ -20,6 +20,9 @@ RETRY_SECONDS = 0.0005
 COMMIT_BYTES_MAX = 8 * 1024 * 1024
 TRIM_EVERY_SECONDS = 10.0
 TRIM_RECORDS = 2_000
+TRIM_BYTES = 16 * 1024 * 1024
+"""One step forgets at most so much, so that no append waits long for it; the next step follows the next append."""
+
 RECORD_OVERHEAD_BYTES = 24
 CHECKPOINT_SECONDS = 0.2
 CHECKPOINT_RETRY_SECONDS = 0.1
@@ -235,19 +238,26 @@ class Writer:
         first = connection.execute(statements.begin).fetchone()
         if first is None:
             return False
-        begin: int = first[0]
+        begin: int
         last: int
+        begin, _, begin_bytes = first
         last, _, last_bytes = connection.execute(statements.end).fetchone()
         hours, size_bytes = self._file.retention_hours, self._file.retention_bytes
         oldest_ms = 0 if hours is None else time.time_ns() // 1_000_000 - int(hours * 3_600_000)
         oldest_bytes = 0 if size_bytes is None else last_bytes - size_bytes
 
-        def kept(offset: int) -> bool:
-            row: tuple[int, int] | None = connection.execute(statements.row, (offset,)).fetchone()
+        def row(offset: int) -> tuple[int, int]:
             # Another process may have forgotten it meanwhile.
-            return row is not None and row[0] >= oldest_ms and row[1] > oldest_bytes
+            return connection.execute(statements.row, (offset,)).fetchone() or (-1, -1)
+
+        def kept(offset: int) -> bool:
+            time_ms, bytes_total = row(offset)
+            return time_ms >= oldest_ms and bytes_total > oldest_bytes
 
         target = files.first_offset(begin, last, kept)
+        step = files.first_offset(
+            begin + 1, min(target, begin + TRIM_RECORDS), lambda offset: row(offset)[1] > begin_bytes + TRIM_BYTES
+        )
         if target > begin:
-            connection.execute(statements.delete, (min(target, begin + TRIM_RECORDS),))
-        return target > begin + TRIM_RECORDS
+            connection.execute(statements.delete, (step,))
+        return target > step
