@@ -25,7 +25,7 @@ from pegel.runtime.serve import Service
 from pegel.runtime.settings import Settings
 
 BODY_BYTES_MAX: Final = 16 * 1024
-ASK_SECONDS: Final = 5.0
+ASK_SECONDS: Final = 10.0
 """The alerter is asked this often while nobody looks, so that /readyz and the last known state are never old."""
 
 
