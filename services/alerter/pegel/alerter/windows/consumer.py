@@ -94,6 +94,7 @@ class Consumer:
                 log.warning("waiting", consumer=self.name, dependency=what, reason=str(error))
                 await sleep(stop, BACK_OFF_SECONDS[min(self._failures, len(BACK_OFF_SECONDS) - 1)])
                 self._failures += 1
+                self._probe.progress()  # waiting for what is away is all that can be done: a restart would mend nothing
             # Whatever was read beyond the position is forgotten: it is read again from what the database says.
             self._loaded = False
 
