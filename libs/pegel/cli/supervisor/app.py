@@ -86,7 +86,8 @@ class _Supervisor:
 
         self.screen.on_closed = lambda: on_signal(signal.SIGHUP)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, on_signal, number)
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # `nohup pegel run`
+                loop.add_signal_handler(number, on_signal, number)
         try:
             return await work
         except asyncio.CancelledError:
