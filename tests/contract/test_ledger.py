@@ -156,17 +156,17 @@ def test_sums_have_the_first_hour_and_not_the_last(ledger: Opened) -> None:
 
 
 def test_what_a_segment_cost_between_two_buckets(ledger: Opened) -> None:
-    first = int(START.timestamp()) // 60
+    first, third, end = (START + timedelta(minutes=minutes) for minutes in (1, 3, 9))
     with ledger() as book:
         book.book(
             [charge(minutes=minute) for minute in range(4)] + [charge(9, minutes=1, segment=("PT", "atm"))], cut()
         )
     with ledger() as book:
-        assert book.amount_micros(("ES", "atm"), first + 1, first + 3) == 30_000_000
-        assert book.amount_micros(("PT", "atm"), first, first + 9) == 15_000_000
-        assert book.amount_micros(("*", "atm"), first + 1, first + 3) == 45_000_000
-        assert book.amount_micros(("ES", "*"), first + 1, first + 3) == 30_000_000
-        assert book.amount_micros(("DE", "atm"), first, first + 9) == 0
+        assert book.amount_micros(("ES", "atm"), first, third) == 30_000_000
+        assert book.amount_micros(("PT", "atm"), START, end) == 15_000_000
+        assert book.amount_micros(("*", "atm"), first, third) == 45_000_000
+        assert book.amount_micros(("ES", "*"), first, third) == 30_000_000
+        assert book.amount_micros(("DE", "atm"), START, end) == 0
 
 
 def test_large_amounts_are_exact(ledger: Opened) -> None:

@@ -243,7 +243,7 @@ class Alerter:
             booked = booked_as_of(ledger)
             if booked is None or booked < incident.latest.at:
                 return None
-            micros = incident_micros(ledger, incident, self._settings.bucket_seconds)
+            micros = incident_micros(ledger, incident)
             return rounded(micros, self._settings.currency)
 
     async def _until_there(self, stop: asyncio.Event, what: str, reach: Callable[[], Awaitable[T]]) -> T:

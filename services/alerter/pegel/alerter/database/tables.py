@@ -141,7 +141,7 @@ ledger_entries = Table(
     Column("status", String(16), nullable=False),
     Column("price_version", String(64), nullable=False),
     Column("ownership_version", String(64), nullable=False),
-    Index(None, "segment", "bucket"),
+    Index(None, "segment", "at"),
     comment="immutable; a correction is a new entry",
 )
 

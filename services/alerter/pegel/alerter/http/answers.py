@@ -81,7 +81,7 @@ class Answers:
         self, connection: Connection, found: Found, sent: str, as_of: datetime | None, now: datetime
     ) -> Incident:
         spike = found.latest
-        micros = incident_micros(SqlLedger(connection), found, self.settings.bucket_seconds)
+        micros = incident_micros(SqlLedger(connection), found)
         return Incident(
             id=found.id,
             state=found.state,

@@ -17,12 +17,11 @@ def excess_micros(amount_micros: int, observed: int, expected: float) -> int:
     return int((amount_micros * share).to_integral_value(ROUND_HALF_EVEN))
 
 
-def incident_micros(ledger: Ledger, incident: Found, bucket_seconds: int) -> int:
+def incident_micros(ledger: Ledger, incident: Found) -> int:
     """What was booked for the incident's segment during its spikes, as far as it is excess."""
     total = 0
     for spike in incident.spikes:
-        begin, end = (int(at.timestamp()) // bucket_seconds for at in (spike.onset, spike.at))
-        amount = ledger.amount_micros(incident.segment, begin, end)
+        amount = ledger.amount_micros(incident.segment, spike.onset, spike.at)
         total += excess_micros(amount, spike.observed_since_onset, spike.expected_since_onset)
     return total
 

@@ -73,6 +73,6 @@ class Ledger(Protocol):
         """By team and topic, dearest first, of buckets that begin in [since, until); both at a full hour (UTC)."""
         ...
 
-    def amount_micros(self, segment: tuple[str, ...], bucket_from: int, bucket_to: int) -> int:
-        """What was booked for the segment's buckets [from, to). '*' in a segment stands for every value."""
+    def amount_micros(self, segment: tuple[str, ...], since: datetime, until: datetime) -> int:
+        """What the segment's buckets that begin in [since, until) cost. '*' in a segment stands for every value."""
         ...

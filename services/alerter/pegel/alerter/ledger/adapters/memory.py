@@ -63,10 +63,10 @@ class MemoryLedger(Ledger):
         rows = [CostSum(team, topic, *sums) for (team, topic), sums in found.items()]
         return sorted(rows, key=lambda row: (-row.amount_micros, -row.contacts, row.team, row.topic))
 
-    def amount_micros(self, segment: tuple[str, ...], bucket_from: int, bucket_to: int) -> int:
+    def amount_micros(self, segment: tuple[str, ...], since: datetime, until: datetime) -> int:
         return sum(
             entry.amount_micros
             for entry in self.entries.values()
-            if bucket_from <= entry.bucket < bucket_to
+            if since <= entry.at < until
             and all(asked in ("*", value) for asked, value in zip(segment, entry.segment, strict=True))
         )

@@ -66,16 +66,17 @@ class SqlLedger(Ledger):
         # PostgreSQL adds bigints up to a numeric
         return [CostSum(row.team, row.topic, *(int(row[2 + number]) for number in range(len(SUMMED)))) for row in rows]
 
-    def amount_micros(self, segment: tuple[str, ...], bucket_from: int, bucket_to: int) -> int:
+    def amount_micros(self, segment: tuple[str, ...], since: datetime, until: datetime) -> int:
         columns = ledger_entries.c
         if "*" in segment:
-            known = self._connection.execute(select(cost_hours.c.segment).distinct()).scalars()
+            hours = cost_hours.c.hour.between(_hour(since), _hour(until))
+            known = self._connection.execute(select(cost_hours.c.segment).where(hours).distinct()).scalars()
             segments = [text for text in known if _part_of(orjson.loads(text), segment)]
         else:
             segments = [_text(segment)]
         found = self._connection.execute(
             select(func.coalesce(func.sum(columns.amount_micros), 0)).where(
-                columns.segment.in_(segments), columns.bucket >= bucket_from, columns.bucket < bucket_to
+                columns.segment.in_(segments), columns.at >= since, columns.at < until
             )
         )
         return int(found.scalar_one())
