@@ -95,7 +95,7 @@ async def test_an_array_of_nothing_good_is_a_problem_that_names_each(ingest: Run
 BAD: dict[str, dict[str, Any]] = {
     "no time": {"occurred_at": None},
     "naive time": {"occurred_at": "2026-01-01T10:00:00"},
-    "ahead": {"occurred_at": (datetime.now(UTC) + timedelta(minutes=6)).isoformat()},
+    "ahead": {"occurred_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()},
     "old": {"occurred_at": (datetime.now(UTC) - timedelta(days=36)).isoformat()},
     "unknown country": {"country": "XX"},
     "unknown channel": {"channel": "pigeon"},
