@@ -96,9 +96,9 @@ class Sender:
                     attempts=due.attempts + 1,
                     retry_seconds=None if gone else round(seconds, 1),
                 )
+        await self._database.call(self._settle, due, state, said, at)
         metrics.PAGES.labels(self._name, "failed" if state == "pending" else state).inc()
         self._probe.dependency(self._name, None if state == "sent" else said)
-        await self._database.call(self._settle, due, state, said, at)
         return True
 
     async def _booked_cost(self, due: Due) -> Money | None:
