@@ -82,13 +82,16 @@ async def run_until(settings: Settings, reached: Callable[[], bool], *, seconds:
 
 def booked_to(settings: Settings) -> Callable[[], int]:
     """Asks both readers of windows how far they have come: the end of the last bucket, as a number since 1970."""
-    database = Database(settings.resolved_database_url)
-    check_schema(database)
 
     def ask() -> int:
-        with database.read() as connection:
-            rows = connection.execute(text("SELECT bucket_to FROM positions")).scalars().all()
-            return min((int(row or 0) for row in rows), default=0) if len(rows) == 2 else 0
+        database = Database(settings.resolved_database_url)
+        try:
+            check_schema(database)
+            with database.read() as connection:
+                rows = connection.execute(text("SELECT bucket_to FROM positions")).scalars().all()
+        finally:
+            database.close()
+        return min((int(row or 0) for row in rows), default=0) if len(rows) == 2 else 0
 
     return ask
 
