@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from pegel.detector.app import halves
+from pegel.detector.app import build, halves
 from pegel.eventlog.fencing import Fence, head
 from pegel.eventlog.identity import Identity, open_identity
 from pegel.eventlog.memory import MemoryLog
 from pegel.eventlog.port import CONTACTS, COUNTS, REJECTED, WINDOWS, EventLog, NewRecord
 from pegel.runtime.probes import Probe
-from pegel.runtime.settings import Settings, load
+from pegel.runtime.settings import ConfigurationError, Settings, load
 from pegel.schemas.detection import BucketRecord
 from support.wait import until
 from support.whole import BUCKET_SECONDS, START, bucket, contact, put, tick
@@ -193,3 +193,18 @@ async def test_a_poisoned_record_is_quarantined_and_the_partition_goes_on(log: E
     rejected = await values(log, REJECTED)
     assert len(rejected) == 2 * PARTITIONS
     assert all(b'"unreadable"' in value for value in rejected)
+
+
+def test_an_unknown_model_stops_the_start_and_the_known_ones_are_named() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"PEGEL_MODEL=magic: the models are negative_binomial, river_gaussian"
+    ):
+        build(load({}, model="magic"))
+
+
+async def test_another_model_judges_when_it_is_asked_for(log: EventLog, settings: Settings) -> None:
+    async with detecting(log, settings.model_copy(update={"model": "river_gaussian"})):
+        await put(log, PARTITIONS, [contact(n, n) for n in range(5)])
+        await tick(log, PARTITIONS, 5.5)
+        await until(lambda: judged_there(log, 5))
+    assert any(b'"model":"river_gaussian/1"' in value for value in await values(log, WINDOWS))
