@@ -30,7 +30,7 @@ def child(here: runs.Place, name: str) -> int:
     return pid
 
 
-def test_it_starts_serves_and_ends_with_ctrl_c_and_goes_on(here: runs.Place) -> None:
+def test_it_starts_ends_with_ctrl_c_goes_on_and_leaves_nothing_behind(here: runs.Place) -> None:
     with runs.running(here, "--no-simulate") as run:
         run.ready()
         assert {here.answers(name) for name in runs.SERVICES} == {200}
@@ -47,17 +47,11 @@ def test_it_starts_serves_and_ends_with_ctrl_c_and_goes_on(here: runs.Place) -> 
     assert not here.processes()
     assert "Traceback" not in run.output
 
+    # A second run goes on where the first stopped; killed, it leaves nothing behind either.
     with runs.running(here, "--no-simulate") as again:
         again.ready()
-        assert again.end(signal.SIGTERM) == 0
-    assert not here.processes()
-
-
-def test_kill_9_of_the_supervisor_leaves_nothing_behind(here: runs.Place) -> None:
-    with runs.running(here, "--no-simulate") as run:
-        run.ready()
         assert len(here.processes()) == 5
-        run.end(signal.SIGKILL)
+        again.end(signal.SIGKILL)
         until_sync(lambda: not here.processes(), 10)
     assert here.silent()
 
@@ -112,6 +106,7 @@ def test_a_port_that_becomes_free_is_waited_for(here: runs.Place) -> None:
             time.sleep(1.5)  # well within the patience for children of a supervisor that was killed
             taken.close()
             until_sync(lambda: "log in " in run.output, 15)
+            assert run.end(signal.SIGTERM) == 0
 
 
 @pytest.mark.parametrize(
