@@ -278,6 +278,15 @@ async def test_trouble_read_of_late_rings_nobody(
     assert incident["page"] == "not_paged: stale, it was read of 31 minutes later"
     assert running.memory.attempts == []
 
+    # ... but when it turns out to go on, its owner is paged, once
+    spike_id = incident["spikes"][0]
+    for _ in range(3):
+        await pass_bucket(log, windows, clock, spikes=[windows.spike("updated", observed=99, spike_id=spike_id)])
+    await running.applied(windows.now)
+    await until(lambda: running.memory.taken)
+    assert [(page.kind, page.observed) for _, page, _ in running.memory.taken] == [("opened", 99)]
+    assert (await running.incidents())[0]["page"].startswith("paged: ")
+
 
 async def test_costs_are_by_cause_and_period(running: Running, log: MemoryLog, windows: Windows, clock: Clock) -> None:
     # 09:00 cash machines, an unknown topic on the phone, a fax nobody has a price for; 09:01 a late one of 09:00

@@ -6,6 +6,8 @@ from typing import Final, Literal
 
 STALE_AFTER: Final = timedelta(minutes=30)
 """Trouble that is read of so much later (after an outage of ours, say) rings nobody."""
+STALE: Final = "not_paged: stale"
+"""How an incident says so; trouble that turns out to go on pages after all."""
 REOPEN_WITHIN: Final = timedelta(hours=1)
 """A segment that rises again so soon is the same incident."""
 
@@ -37,6 +39,6 @@ def decide(
         return Decision(event, "data_mode", local, "not_paged: data mode, files of the past ring nobody")
     if now - at > STALE_AFTER:
         minutes = int((now - at).total_seconds() // 60)
-        return Decision(event, "stale", (), f"not_paged: stale, it was read of {minutes} minutes later")
+        return Decision(event, "stale", (), f"{STALE}, it was read of {minutes} minutes later")
     again = ", again within an hour of its end" if event == "reopened" else ""
     return Decision(event, None, (*local, *real), f"paged: the segment rose above its baseline{again}")

@@ -11,7 +11,7 @@ from pegel.alerter import metrics
 from pegel.alerter.database import outbox
 from pegel.alerter.database.tables import incident_dimensions, incidents, spikes
 from pegel.alerter.incidents.domain.life import after, incident_id
-from pegel.alerter.incidents.domain.paging import REOPEN_WITHIN, Decision, decide
+from pegel.alerter.incidents.domain.paging import REOPEN_WITHIN, STALE, Decision, decide
 from pegel.alerter.incidents.pipeline import store
 from pegel.alerter.ownership.ports import OwnerRules
 from pegel.alerter.windows.buckets import Bucket
@@ -52,8 +52,19 @@ class Rising:
         else:
             connection.execute(update(spikes).where(spikes.c.id == spike.spike_id).values(_facts(spike)))
             connection.execute(update(incidents).where(incidents.c.id == known).values(updated_at=spike.at))
+            if spike.state == "updated":
+                self._still_there(connection, known, spike, now)
         if spike.state == "resolved":
             self._over(connection, spike, now)
+
+    def _still_there(self, connection: Connection, incident: str, spike: SpikeRecord, now: datetime) -> None:
+        """Trouble that was read of too late to page, and goes on: its owner is paged now."""
+        found = connection.execute(select(incidents.c.state, incidents.c.page).where(incidents.c.id == incident)).one()
+        if found.state == "open" and found.page.startswith(STALE):
+            decision = self._decide("opened", spike, now)
+            if decision.withheld is None:
+                connection.execute(update(incidents).where(incidents.c.id == incident).values(page=decision.text))
+                self._page(connection, incident, decision, spike, now)
 
     def _first(self, connection: Connection, spike: SpikeRecord, now: datetime) -> None:
         """A spike not heard of before: it opens an incident, or belongs to the one its segment has or had just now."""
