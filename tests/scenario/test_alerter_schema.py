@@ -75,6 +75,21 @@ def test_a_newer_schema_is_left_alone(url: str) -> None:
         migrate(url)
 
 
+def test_a_schema_that_nobody_knows_is_named(url: str) -> None:
+    migrate(url)
+    database = Database(url)
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    with pytest.raises(ConfigurationError) as error:
+        check_schema(database)
+    database.close()
+    (fault,) = error.value.faults
+    assert fault.startswith("PEGEL_DATABASE_URL=")
+    assert "0000" in fault
+    with pytest.raises(ConfigurationError, match="0000"):
+        migrate(url)
+
+
 def test_a_sqlite_file_is_migrated_by_serving(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'new' / 'pegel.sqlite'}")
     check_schema(database)

@@ -47,6 +47,7 @@ def _migrate(database: Database) -> tuple[str | None, str]:
     # Only who migrates pays for importing Alembic.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
 
     with _understood(database), database.write() as connection:  # SQLite: BEGIN IMMEDIATE is the lock
         if not database.sqlite:
@@ -58,7 +59,10 @@ def _migrate(database: Database) -> tuple[str | None, str]:
             config = Config()
             config.set_main_option("script_location", str(files(__package__) / "migrations"))
             config.attributes["connection"] = connection
-            command.upgrade(config, SCHEMA)
+            try:
+                command.upgrade(config, SCHEMA)
+            except CommandError as error:  # a revision that is none of ours
+                raise ConfigurationError([f"PEGEL_DATABASE_URL={database.shown}: {first_line(error)}"]) from None
         return found, SCHEMA
 
 
