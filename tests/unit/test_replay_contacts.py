@@ -95,12 +95,14 @@ def test_everything_that_was_changed_is_reported() -> None:
         row(1, "Lost Card", channel="CC PHONE", subtopic="?", note="x"),
         row(2, "Lost Card", channel="Phone", subtopic=None, note="x"),
         row(3, "atm", channel="other", subtopic="Night", note="x"),
-        row(4, None, channel="fax", subtopic="day", note="x"),
+        row(4, None, channel="", subtopic="day", note="x", **{"attributes.region": "r" * 65}),
     ]
+    rows = [{"attributes.region": None, **each} for each in rows]
     report = contacts(rows, fixed=("country=ES",)).report
     assert report.slugs == {"topic": {"Lost Card": "lost-card"}, "subtopic": {"Night": "night"}}
-    assert report.other_channels == {"CC PHONE": 1, "fax": 1}
-    assert report.left_out == {"subtopic": 2, "topic": 1}
+    assert report.other_channels == {"CC PHONE": 1, "empty": 1}
+    assert report.cut == {"attributes.region": 1}
+    assert report.left_out == {"subtopic": 2, "topic": 1, "attributes.region": 3}
     assert report.ignored == ("note",)
 
 

@@ -39,6 +39,9 @@ from pegel.schemas.contact import Contact
         ("customer", " c-1 ", "c-1"),
         ("attributes.region", "Ward 12", "Ward 12"),
         ("attributes.region", "   ", None),
+        ("attributes.region", "a\nb" + "c" * 80, "a b" + "c" * 61),
+        ("channel", "", "other"),
+        ("channel", None, "other"),
         ("topic", None, None),
     ],
 )

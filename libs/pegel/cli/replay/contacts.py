@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pegel.cli.replay.fields import Value, channel, convert
+from pegel.cli.replay.fields import ATTRIBUTE, SLUGS, Value, convert
 from pegel.cli.replay.plan import Plan, nested
 
 AT, ISO, NTH = "\0at", "\0iso", "\0nth"
@@ -32,6 +32,8 @@ class Report:
     other_channels: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
     """Field to cells that are empty or give no value."""
+    cut: Counter[str] = field(default_factory=Counter)
+    """Attribute to cells that were too long for one, or had more than one line."""
     untimed: int = 0
 
 
@@ -142,8 +144,10 @@ class Contacts:
             value = values[text] = convert(name, text)
             if value is None:
                 self.report.left_out[name] += rows
-            elif name == "channel" and value == "other" and channel(text) != text.strip().lower():
-                self.report.other_channels[text.strip()] += rows
-            elif name in {"topic", "subtopic", "site", "source"} and value != text:
+            elif name == "channel" and value == "other" and (text or "").strip().lower() != "other":
+                self.report.other_channels[(text or "").strip() or "empty"] += rows
+            elif name in SLUGS and value != text:
                 self.report.slugs.setdefault(name, {})[text.strip()] = str(value)
+            elif name.startswith(ATTRIBUTE) and value != text.strip():
+                self.report.cut[name] += rows
         return values

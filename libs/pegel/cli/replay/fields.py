@@ -13,6 +13,7 @@ Value = str | int | float | bool | None
 CHANNELS: Final = frozenset(get_args(Channel))
 SLUG: Final = re.compile(SLUG_PATTERN)
 SLUG_LENGTH_MAX: Final = 64
+ATTRIBUTE_LENGTH_MAX: Final = 64
 YES: Final = frozenset({"true", "t", "yes", "y", "1", "1.0"})
 NO: Final = frozenset({"false", "f", "no", "n", "0", "0.0"})
 ATTRIBUTE: Final = "attributes."
@@ -58,6 +59,11 @@ def number(text: str) -> float | str:
         return text
 
 
+def attribute(text: str) -> str:
+    """At most 64 characters, on one line."""
+    return "".join(each if each.isprintable() else " " for each in text)[:ATTRIBUTE_LENGTH_MAX].strip()
+
+
 def as_it_is(text: str) -> str:
     """The text."""
     return text
@@ -90,6 +96,7 @@ CONVERSIONS: Final[dict[str, Callable[[str], Value]]] = {
 }
 """Every field of a contact but its time (a test compares them with the schema)."""
 
+SLUGS: Final = frozenset(name for name, conversion in CONVERSIONS.items() if conversion is slug)
 REQUIRED: Final = ("country", "topic", "channel")
 
 
@@ -104,7 +111,7 @@ def is_of_employee(name: str) -> bool:
 
 
 def convert(name: str, text: str | None) -> Value:
-    """A cell's value; None where the cell is empty or gives none."""
+    """A cell's value; None where the cell is empty or gives none. A channel that isn't said is `other`."""
     if text is None or not (text := text.strip()):
-        return None
-    return CONVERSIONS.get(name, as_it_is)(text)
+        return "other" if name == "channel" else None
+    return CONVERSIONS.get(name, attribute)(text)

@@ -20,6 +20,8 @@ def changes(report: Report) -> list[str]:
         lines.append(f"channel: unknown, so `other`, in {report.other_channels.total():,} rows ({seen})")
     for name, rows in report.left_out.items():
         lines.append(f"{name}: left out in {rows:,} rows, whose cell is empty or gives no value")
+    for name, rows in report.cut.items():
+        lines.append(f"{name}: cut to one line of 64 characters in {rows:,} rows")
     if report.untimed:
         lines.append(f"time: none in {report.untimed:,} rows, which ingest will reject")
     if report.ignored:
