@@ -16,6 +16,8 @@ import orjson
 
 from pegel.runtime.settings import ConfigurationError, Settings
 
+CONTACTS: Final = "/v1/contacts"
+TICKS: Final = "/v1/ticks"
 BACK_OFF_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 TIMEOUT_SECONDS: Final = 10.0
 RETRY_AFTER_SECONDS_MAX: Final = 30.0
@@ -42,10 +44,11 @@ class _Reply:
 
 
 class IngestClient:
-    """One connection to ingest. patience_seconds: how long a request is tried again before IngestAwayError.
+    """Ingest, as the command line speaks to it.
 
+    patience_seconds: how long a request is tried again before IngestAwayError.
     on_away: called once with the reason when a request has to be tried again, and with None when it went through.
-    The connection is http.client's, in a thread: a tenth of the time that an asynchronous client takes for a request.
+    The connections are http.client's, in threads: a tenth of the time that an asynchronous client takes for a request.
     """
 
     def __init__(
@@ -60,7 +63,10 @@ class IngestClient:
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ConfigurationError([f"PEGEL_INGEST_URL={self.url}: give http://host:port or https://host:port"])
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname, parts.port, timeout=TIMEOUT_SECONDS)
+        # Contacts and ticks have a connection each, so that the one need not wait for the other.
+        self._connections = {
+            path: kind(parts.hostname, parts.port, timeout=TIMEOUT_SECONDS) for path in (CONTACTS, TICKS)
+        }
         self._path = parts.path
         self._headers = {"Content-Type": "application/json"}
         if settings.token is not None:
@@ -71,11 +77,12 @@ class IngestClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._connection.close()
+        for connection in self._connections.values():
+            connection.close()
 
     async def contacts(self, contacts: Sequence[dict[str, Any]]) -> Answer:
         """Returns once every contact is durable or rejected. Raises IngestAwayError, ConfigurationError (token)."""
-        answer = await self._post("/v1/contacts", orjson.dumps(contacts))
+        answer = await self._post(CONTACTS, orjson.dumps(contacts))
         body = orjson.loads(answer.content)
         if answer.status == 202:
             return Answer(int(body["accepted"]))
@@ -88,7 +95,7 @@ class IngestClient:
 
     async def tick(self, at: datetime) -> None:
         """Let time pass up to `at` (data mode). Raises as `contacts` does."""
-        answer = await self._post("/v1/ticks", orjson.dumps({"at": at}))
+        answer = await self._post(TICKS, orjson.dumps({"at": at}))
         if answer.status != 202:
             raise IngestAwayError(f"ingest at {self.url} answered {answer.status} to a tick: {_detail(answer)}")
 
@@ -123,22 +130,23 @@ class IngestClient:
             await asyncio.sleep(wait)
 
     async def _request(self, path: str, body: bytes) -> _Reply:
+        connection = self._connections[path]
         try:
-            return await asyncio.to_thread(self._blocking, path, body)
+            return await asyncio.to_thread(self._blocking, connection, path, body)
         except asyncio.CancelledError:
-            if self._connection.sock is not None:  # wakes the thread, which would wait for the answer otherwise
+            if connection.sock is not None:  # wakes the thread, which would wait for the answer otherwise
                 with contextlib.suppress(OSError):
-                    self._connection.sock.shutdown(socket.SHUT_RDWR)
+                    connection.sock.shutdown(socket.SHUT_RDWR)
             raise
 
-    def _blocking(self, path: str, body: bytes) -> _Reply:
-        for fresh in (self._connection.sock is None, True):
+    def _blocking(self, connection: http.client.HTTPConnection, path: str, body: bytes) -> _Reply:
+        for fresh in (connection.sock is None, True):
             try:
-                self._connection.request("POST", self._path + path, body, self._headers)
-                answer = self._connection.getresponse()
+                connection.request("POST", self._path + path, body, self._headers)
+                answer = connection.getresponse()
                 return _Reply(answer.status, answer.headers.get("Retry-After", ""), answer.read())
             except (OSError, http.client.HTTPException) as error:
-                self._connection.close()
+                connection.close()
                 if fresh or isinstance(error, TimeoutError):
                     raise
                 # A connection that was kept may have been closed at the other end meanwhile: one more, on a new one.
