@@ -139,7 +139,7 @@ async def test_an_answer_that_trying_again_does_not_change(server: Server) -> No
             await ingest.tick(datetime.now(UTC))
 
 
-@pytest.mark.parametrize("url", ["ftp://h:1", "127.0.0.1:8001", "http://"])
+@pytest.mark.parametrize("url", ["ftp://h:1", "127.0.0.1:8001", "http://", "http://h:port", "http://h:99999"])
 def test_an_address_that_is_none_is_named(url: str) -> None:
     with pytest.raises(ConfigurationError, match="PEGEL_INGEST_URL="):
         IngestClient(load({}, ingest_url=url))
