@@ -205,4 +205,4 @@ async def test_readers_do_not_let_the_wal_grow(log: SqliteLog, monkeypatch: pyte
     stop.set()
     await by_turns
     assert await reading > 0
-    assert 256 * 1024 <= largest <= 2 * 1024 * 1024
+    assert 256 * 1024 <= largest <= 5 * 1024 * 1024  # 8 MiB without the own checkpoint
