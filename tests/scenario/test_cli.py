@@ -20,6 +20,11 @@ def here(tmp_path: Path) -> Iterator[runs.Place]:
         yield place
 
 
+@pytest.fixture
+def pegel(here: runs.Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> runs.InProcess:
+    return runs.InProcess(here, monkeypatch, capsys)
+
+
 HELP = """
 import sys
 from pegel.cli.app import main
@@ -62,16 +67,16 @@ def test_help_imports_nothing_heavy() -> None:
         ("streams", "destroy"),
     ],
 )
-def test_wrong_usage_is_exit_code_2(here: runs.Place, arguments: tuple[str, ...]) -> None:
-    done = here.pegel(*arguments)
+def test_wrong_usage_is_exit_code_2(here: runs.Place, pegel: runs.InProcess, arguments: tuple[str, ...]) -> None:
+    done = pegel(*arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert not list(here.folder.iterdir())
 
 
 @pytest.mark.parametrize("command", [("run",), ("serve", "ingest")])
-def test_every_fault_of_the_settings_is_a_line_of_its_own(here: runs.Place, command: tuple[str, ...]) -> None:
-    done = here.pegel(*command, over={"PEGEL_CLOK": "data", "PEGEL_PARTITIONS": "0"})
+def test_every_fault_of_the_settings_is_a_line_of_its_own(pegel: runs.InProcess, command: tuple[str, ...]) -> None:
+    done = pegel(*command, over={"PEGEL_CLOK": "data", "PEGEL_PARTITIONS": "0"})
     assert done.returncode == 2
     lines = done.stderr.strip().splitlines()
     assert lines[0] == "PEGEL_CLOK is not a setting of Pegel; the nearest is PEGEL_CLOCK"
@@ -109,19 +114,19 @@ def test_the_database_is_migrated(here: runs.Place) -> None:
     assert (here.folder / "data" / "pegel.sqlite").exists()
 
 
-def test_a_token_and_its_entry(here: runs.Place) -> None:
-    done = here.pegel("token", "desk-es", "--role", "viewer")
+def test_a_token_and_its_entry(here: runs.Place, pegel: runs.InProcess) -> None:
+    done = pegel("token", "desk-es", "--role", "viewer")
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     token, entry = lines[1].strip(), json.loads(lines[3])
     assert entry == {"name": "desk-es", "role": "viewer", "sha256": hashlib.sha256(token.encode()).hexdigest()}
     assert token not in lines[3]
-    assert here.pegel("token", "desk-es").stdout != done.stdout
+    assert pegel("token", "desk-es").stdout != done.stdout
     assert not list(here.folder.iterdir())
 
 
-def test_the_entry_of_a_token_is_one_that_services_take(here: runs.Place) -> None:
-    done = here.pegel("token", "desk-es")
+def test_the_entry_of_a_token_is_one_that_services_take(here: runs.Place, pegel: runs.InProcess) -> None:
+    done = pegel("token", "desk-es")
     file = here.folder / "tokens.json"
     file.write_text('{"tokens": [' + done.stdout.splitlines()[3] + "]}")
     token = done.stdout.splitlines()[1].strip()
@@ -129,14 +134,14 @@ def test_the_entry_of_a_token_is_one_that_services_take(here: runs.Place) -> Non
     assert said.strip() == "Principal(name='desk-es', role='source') None"
 
 
-def test_settings_are_listed_without_their_secrets(here: runs.Place) -> None:
+def test_settings_are_listed_without_their_secrets(pegel: runs.InProcess) -> None:
     over = {"PEGEL_TOKEN": "very-secret", "PEGEL_CURRENCY": "GBP"}
-    table = here.pegel("settings", over=over)
+    table = pegel("settings", over=over)
     assert table.returncode == 0
     assert "PEGEL_BUCKET_SECONDS" in table.stdout
     assert "GBP" in table.stdout
     assert "very-secret" not in table.stdout
-    values = json.loads(here.pegel("settings", "--json", over=over).stdout)
+    values = json.loads(pegel("settings", "--json", over=over).stdout)
     assert values["PEGEL_CURRENCY"] == "GBP"
     assert values["PEGEL_BUCKET_SECONDS"] == 60
     assert "very-secret" not in str(values)

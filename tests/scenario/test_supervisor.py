@@ -24,6 +24,11 @@ def here(tmp_path: Path) -> Iterator[runs.Place]:
         yield place
 
 
+@pytest.fixture
+def pegel(here: runs.Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> runs.InProcess:
+    return runs.InProcess(here, monkeypatch, capsys)
+
+
 def child(here: runs.Place, name: str) -> int:
     """The process of a service."""
     (pid,) = (pid for pid, command in here.processes().items() if f"serve {name}" in command)
@@ -119,16 +124,18 @@ def test_a_port_that_becomes_free_is_waited_for(here: runs.Place) -> None:
         ({"PEGEL_HOST": "0.0.0.0"}, "PEGEL_HOST=0.0.0.0 is not loopback, so PEGEL_TOKENS_FILE is needed"),  # noqa: S104
     ],
 )
-def test_what_the_demonstration_does_not_go_with(here: runs.Place, over: dict[str, str], said: str) -> None:
-    done = here.pegel("run", over=over)
+def test_what_the_demonstration_does_not_go_with(
+    here: runs.Place, pegel: runs.InProcess, over: dict[str, str], said: str
+) -> None:
+    done = pegel("run", over=over)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not here.processes()
 
 
-def test_two_services_on_one_port_are_named(here: runs.Place) -> None:
-    done = here.pegel("run", over={"PEGEL_DASHBOARD_PORT": str(here.ports["ingest"])})
+def test_two_services_on_one_port_are_named(here: runs.Place, pegel: runs.InProcess) -> None:
+    done = pegel("run", over={"PEGEL_DASHBOARD_PORT": str(here.ports["ingest"])})
     assert done.returncode == 2
     assert f"PEGEL_DASHBOARD_PORT={here.ports['ingest']}: the port of ingest is the same" in done.stderr
 

@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
+from pegel.cli.app import main
 from support.wait import until_sync
 
 SERVICES = ("ingest", "detector", "alerter", "dashboard")
@@ -72,6 +75,33 @@ class Place:
                     if command:  # one that has ended and is not waited for yet has none
                         found[int(proc.name)] = command
         return found
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command that ran in this process said, and its exit code."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class InProcess:
+    """Runs commands that end at once in this process: a new one takes half a second to begin."""
+
+    def __init__(self, here: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._here, self._monkeypatch, self._capsys = here, monkeypatch, capsys
+
+    def __call__(self, *arguments: str, over: Mapping[str, str] | None = None) -> Said:
+        with self._monkeypatch.context() as patch:
+            patch.setattr("sys.argv", ["pegel", *arguments])
+            patch.chdir(self._here.folder)
+            for name, value in self._here.env(over).items():
+                patch.setenv(name, value)
+            with pytest.raises(SystemExit) as ended:
+                main()
+        out, err = self._capsys.readouterr()
+        return Said(int(ended.value.code or 0), out, err)
 
 
 @contextmanager
