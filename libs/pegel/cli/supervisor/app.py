@@ -177,6 +177,8 @@ class _Supervisor:
         self.screen.strong(f"  dashboard  {address}:{ports['dashboard']}/")
         self.screen.line(f"  contacts   {address}:{ports['ingest']}/v1/contacts  (POST)")
         self.screen.line(f"  incidents  {address}:{ports['alerter']}/v1/incidents")
+        if self.simulate:
+            self.screen.line(f"  commands   PEGEL_DATA_DIR={self.data_dir} pegel audit")
 
     async def _stop(self, why: str) -> None:
         running = [child for child in self.children if child.running]
