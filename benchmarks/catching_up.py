@@ -82,7 +82,8 @@ async def catch_up(settings: Settings, buckets: int) -> float:
     stop = asyncio.Event()
     last = int(START.timestamp()) // BUCKET_SECONDS + buckets
     begin = time.perf_counter()
-    loops = [asyncio.ensure_future(service.run(stop)) for service in (build_detector(settings), build_alerter(settings))]
+    services = (build_detector(settings), build_alerter(settings))
+    loops = [asyncio.ensure_future(service.run(stop)) for service in services]
 
     def booked() -> int:
         with database.read() as connection:
