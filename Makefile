@@ -12,6 +12,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := deploy/install.sh
 PYTEST := $(BIN)/python -m pytest
+# A process a core. Not on real servers: there is one of each a session.
+PARALLEL := -n auto --dist worksteal
 
 .PHONY: help run test test-all test-faults check bench pictures deps-debian schemas lock clean
 
@@ -47,10 +49,11 @@ run: $(VENV)/.run-stamp ## start everything here: dashboard on http://127.0.0.1:
 # --- tests and checks --------------------------------------------------------------------------------------------
 
 test: $(VENV)/.dev-stamp ## the tests that need nothing but Python
-	@$(PYTEST) -m "not server"
+	@$(PYTEST) -m "not server" $(PARALLEL)
 
 test-all: $(VENV)/.dev-stamp ## all tests, on a real Kafka, PostgreSQL, Prometheus, Alertmanager and Chromium; no skips
-	@$(PYTEST) --no-skips
+	@$(PYTEST) --no-skips -m "not server" $(PARALLEL)
+	@$(PYTEST) --no-skips -m server
 
 test-faults: ## the long runs under faults (they come with the issue Exactly once)
 	@echo "make test-faults: there are no long runs under faults yet; the short ones in tests/fault are part of make test"
