@@ -26,7 +26,7 @@ def counts(*values: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     return np.array(values, dtype=np.int64)
 
 
-def taught(make: Make, weeks: int = 4) -> Detector:
+def taught(make: Make, weeks: int = 2) -> Detector:
     """Weeks of about 5 and 10 contacts in 5 minutes, the same every time."""
     detector = make()
     detector.add_segments(SEGMENTS)
@@ -38,7 +38,7 @@ def taught(make: Make, weeks: int = 4) -> Detector:
 
 def test_expects_what_it_learnt(make: Make) -> None:
     judgement = taught(make).judge(MONDAY, counts(1, 2))
-    assert judgement.expected == pytest.approx([1, 2], rel=0.2)
+    assert judgement.expected == pytest.approx([1, 2], rel=0.3)
     assert (judgement.lower <= judgement.expected).all()
     assert (judgement.upper >= judgement.expected).all()
 

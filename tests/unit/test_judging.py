@@ -170,12 +170,12 @@ def test_a_repeated_counts_record_changes_nothing() -> None:
 
 
 class TestStory:
-    """Cash machines in Spain, with three weeks of history of one contact a minute."""
+    """Cash machines in Spain, with two weeks of history of one contact a minute."""
 
     @pytest.fixture
     def bank(self) -> Detection:
         d = Detection()
-        d.counts_record(0, history(21))
+        d.counts_record(0, history(14))
         d.counts_record(0, END)
         return d
 
