@@ -12,7 +12,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := deploy/install.sh
 PYTEST := $(BIN)/python -m pytest
-PARALLEL := --numprocesses auto --maxprocesses 4
 # A process a core. Not on real servers: there is one of each a session.
 PARALLEL := -n auto --dist worksteal
 
