@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     alerter_url: str | None = Field(default=None, description="where the dashboard finds the alerter")
     ingest_url: str | None = Field(default=None, description="where replay and the simulator find ingest")
 
-    # Authentication. A tokens file is JSON: {"sources": {"desk": ["sha256:..."]}, "readers": ["sha256:..."], ...}
+    # Authentication. A tokens file is JSON; `pegel token` prints its entries (pegel.runtime.auth)
     tokens_file: Path | None = Field(default=None, description="hashed bearer tokens; made with `pegel token`")
     token: SecretStr | None = Field(
         default=None, description="bearer token that the command line and the dashboard send"
