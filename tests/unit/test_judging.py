@@ -225,6 +225,24 @@ class TestStory:
         self.minutes(bank, 90, 150, 1)
         assert bank.spikes == []
 
+    def test_what_rises_after_a_gap_of_hours_is_another_spike(self, bank: Detection) -> None:
+        # up from 10 to 30, then nobody observes for three hours, then up again
+        self.minutes(bank, 0, 10, 1)
+        self.minutes(bank, 10, 30, 15)
+        self.minutes(bank, 210, 230, 15)
+        states = [s.state for s in bank.spikes if s.state != "updated"]
+        assert states == ["opened", "resolved", "opened"]
+        first, second = (s for s in bank.spikes if s.state == "opened")
+        (resolved,) = (s for s in bank.spikes if s.state == "resolved")
+        assert first.spike_id == resolved.spike_id != second.spike_id
+        assert timedelta(minutes=85) <= resolved.at - MADE <= timedelta(minutes=95)
+
+    def test_what_goes_on_after_a_short_gap_is_the_same_spike(self, bank: Detection) -> None:
+        self.minutes(bank, 0, 10, 1)
+        self.minutes(bank, 10, 30, 15)
+        self.minutes(bank, 45, 60, 15)
+        assert [s.state for s in bank.spikes if s.state != "updated"] == ["opened"]
+
     def test_a_growing_spike_is_told_again(self, bank: Detection) -> None:
         self.minutes(bank, 0, 10, 1)
         self.minutes(bank, 10, 40, 15)

@@ -16,7 +16,7 @@ from pegel.detector.judge.domain.history import History, HistoryParts
 from pegel.detector.judge.domain.judgement import Ints, Judgement
 from pegel.detector.judge.domain.lines import ClaimLine, CountsLine, Row, merged
 from pegel.detector.judge.domain.segments import Segments
-from pegel.detector.judge.domain.spikes import SpikeTracker
+from pegel.detector.judge.domain.spikes import CLOSE_SECONDS, SpikeTracker
 from pegel.detector.judge.domain.writing import Writer
 from pegel.schemas.base import LogRecord
 from pegel.schemas.detection import Covered, PartitionTotals, WindowStatus
@@ -311,7 +311,8 @@ class Judge:
     def _follow_spikes(self, bucket: int, observed: Ints, judgement: Judgement) -> None:
         end = (bucket + 1) * self._rules.bucket_seconds
         for state, spike in self._spikes.follow(end, observed, judgement, self._detector.recent, self._name):
-            self._writer.spike(state, spike, end, self._detector.version)
+            at = min(end, spike.last_above + CLOSE_SECONDS) if state == "resolved" else end
+            self._writer.spike(state, spike, at, self._detector.version)
 
     def _covered(self) -> tuple[Covered, ...]:
         return tuple(p.covered for p in self._partitions if p.covered is not None)

@@ -69,6 +69,10 @@ class SpikeTracker:
     ) -> list[tuple[SpikeState, Spike]]:
         """Of a bucket that ends at `end`. recent: observed and expected of a segment's last buckets; name: its text."""
         told: list[tuple[SpikeState, Spike]] = []
+        for row, spike in sorted(self.up.items()):
+            # Nobody observed the hour in which it would have ended, so it ended then: what rises now is another one.
+            if end - self._bucket_seconds - spike.last_above >= CLOSE_SECONDS:
+                told.append(("resolved", self._end(row)))
         for row in np.flatnonzero(judgement.score >= OPEN_SCORE).tolist():
             if row not in self.up:
                 window = self._telling(row, end, judgement)
@@ -86,9 +90,7 @@ class SpikeTracker:
                 spike.look(window, judgement)
             excess = spike.observed - spike.expected
             if end - spike.last_above >= CLOSE_SECONDS:
-                del self.up[row]
-                self._quiet_since[row] = spike.last_above
-                told.append(("resolved", spike))
+                told.append(("resolved", self._end(row)))
             elif excess >= spike.told_excess * GROWN:
                 spike.told_excess = excess
                 told.append(("updated", spike))
@@ -99,6 +101,11 @@ class SpikeTracker:
         spike = self.up.get(row)
         if spike is not None and bucket_start >= spike.onset:
             spike.observed += contacts
+
+    def _end(self, row: int) -> Spike:
+        spike = self.up.pop(row)
+        self._quiet_since[row] = spike.last_above
+        return spike
 
     def _telling(self, row: int, end: int, judgement: Judgement) -> int | None:
         """The window with the highest score that may open a spike."""
