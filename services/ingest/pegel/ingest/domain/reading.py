@@ -4,13 +4,14 @@ An array is split into the bytes of its items first, so that each item is refuse
 large for a contact is never looked into: a body of 5 MiB holds a million faults, and to explain them takes a minute.
 """
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 import msgspec
-from pydantic import TypeAdapter, ValidationError
+from pydantic import FailFast, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from pegel.ingest.domain import refusals
@@ -24,6 +25,8 @@ _BLANK: Final = b" \t\r"
 _split: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 ITEM_BYTES_MAX: Final = 16 * 1024
 """Three times what a contact can take with every field at its longest, each character escaped."""
+WHOLE_BYTES_MAX: Final = 256 * 1024
+"""Up to here a body is tried as a whole first; to find out that it is all faults takes 60 ms at most."""
 REFUSED_MAX: Final = 5_000
 """Refusals that one request may get, each with its reasons; 5 MiB hold 60,000 contacts."""
 
@@ -55,10 +58,12 @@ class Kind(Generic[T]):
 
     what: Literal["contact", "amendment"]
     model: TypeAdapter[T]
+    whole: TypeAdapter[list[T]]
+    """An array of them, up to the first fault."""
 
 
-CONTACT: Final = Kind("contact", TypeAdapter(Contact))
-AMENDMENT: Final = Kind("amendment", TypeAdapter(Amendment))
+CONTACT: Final = Kind("contact", TypeAdapter(Contact), TypeAdapter(Annotated[list[Contact], FailFast()]))
+AMENDMENT: Final = Kind("amendment", TypeAdapter(Amendment), TypeAdapter(Annotated[list[Amendment], FailFast()]))
 
 
 def read(kind: Kind[T], body: bytes, form: Form) -> Batch[T]:
@@ -68,6 +73,10 @@ def read(kind: Kind[T], body: bytes, form: Form) -> Batch[T]:
         return _each(kind, [line for line in body.split(b"\n") if line.strip(_BLANK)], form)
     if not _ARRAY.match(body):
         return _each(kind, [body], form, single=True)
+    if len(body) <= WHOLE_BYTES_MAX:
+        # Most bodies hold no fault, and one call for all items costs two thirds of a call for each.
+        with contextlib.suppress(ValidationError):  # else each item is refused for itself, below
+            return Batch(False, list(enumerate(kind.whole.validator.validate_json(body))), [])
     try:
         items = _split(body)
     except msgspec.DecodeError as error:
