@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from pegel.detector import metrics
 from pegel.detector.app import build, halves
 from pegel.eventlog.fencing import Fence, head
 from pegel.eventlog.identity import Identity, open_identity
@@ -193,6 +194,16 @@ async def test_a_poisoned_record_is_quarantined_and_the_partition_goes_on(log: E
     rejected = await values(log, REJECTED)
     assert len(rejected) == 2 * PARTITIONS
     assert all(b'"unreadable"' in value for value in rejected)
+
+
+async def test_metrics_tell_contacts_and_copies_and_not_ticks(log: EventLog, settings: Settings) -> None:
+    before = metrics.CONTACTS_READ._value.get(), metrics.COPIES._value.get()
+    async with detecting(log, settings):
+        await put(log, PARTITIONS, [*(contact(n, n) for n in range(5)), contact(0, 0)])
+        await tick(log, PARTITIONS, 5.5)
+        await until(lambda: judged_there(log, 5))
+    after = metrics.CONTACTS_READ._value.get(), metrics.COPIES._value.get()
+    assert (after[0] - before[0], after[1] - before[1]) == (6, 1)
 
 
 def test_an_unknown_model_stops_the_start_and_the_known_ones_are_named() -> None:

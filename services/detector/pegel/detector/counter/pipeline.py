@@ -95,10 +95,12 @@ class Counting:
         owned = self._owned.get(partition)
         if owned is None:
             return
+        contacts, copies = owned.counter.read
         outputs = owned.counter.apply(In(r.offset, r.time_ms, r.key, r.value) for r in batch)
         await self._append(owned, COUNTS, [o for o in outputs if isinstance(o, CountsRecord)])
         await self._append(owned, REJECTED, [o for o in outputs if isinstance(o, RejectedRecord)])
-        metrics.CONTACTS_READ.inc(len(batch))
+        metrics.CONTACTS_READ.inc(owned.counter.read[0] - contacts)
+        metrics.COPIES.inc(owned.counter.read[1] - copies)
 
     async def _append(self, owned: _Owned, stream: str, outputs: Sequence[CountsRecord | RejectedRecord]) -> None:
         told = owned.told[stream]

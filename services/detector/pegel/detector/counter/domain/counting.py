@@ -104,6 +104,11 @@ class PartitionCounter:
     def _bucket_ms(self) -> int:
         return self.rules.bucket_seconds * 1000
 
+    @property
+    def read(self) -> tuple[int, int]:
+        """Contacts read so far, and how many of them were copies."""
+        return self._totals.contacts, self._totals.copies
+
     def apply(self, records: Iterable[In]) -> list[LogRecord]:
         """Take records in order; returns CountsRecord and RejectedRecord in the order they arose."""
         wall = self.rules.clock == "wall"
