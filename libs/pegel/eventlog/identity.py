@@ -19,10 +19,10 @@ from pegel.eventlog.port import (
     NewRecord,
     StreamSpec,
 )
+from pegel.runtime.horizons import LINKED_RETENTION_HOURS
 from pegel.runtime.settings import ConfigurationError, Settings
 from pegel.schemas.detection import MetaRecord
 
-LINKED_RETENTION_HOURS = 8 * 24
 STATE_RETENTION_BYTES = 2 * 1024 * 1024 * 1024
 """Of a partition: four snapshots of 16 million identities, at 32 bytes each."""
 

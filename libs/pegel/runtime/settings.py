@@ -13,6 +13,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pegel.runtime.horizons import WINDOWS_RETENTION_HOURS_MIN, horizon_faults
+
 Port = Annotated[int, Field(ge=0, le=65_535)]
 PREFIX = "PEGEL_"
 
@@ -59,6 +61,10 @@ class Settings(BaseSettings):
     pseudonym_key_file: Path | None = Field(
         default=None, description="key that makes pseudonyms of customers and cases"
     )
+    pseudonym_rotation_days: Annotated[float, Field(gt=0)] = Field(
+        default=90,
+        description="days that such a key is used before it is replaced; longer than anything that links by it",
+    )
 
     # What is chosen when a log is made, and can't be changed afterwards
     clock: Literal["wall", "data"] = "wall"
@@ -76,18 +82,27 @@ class Settings(BaseSettings):
     kafka_cert_file: Path | None = None
     kafka_key_file: Path | None = None
     kafka_replication: Annotated[int, Field(ge=1, le=10)] = 1
-    contacts_retention_hours: Annotated[float, Field(gt=0)] = 35 * 24
-    windows_retention_hours: Annotated[float, Field(gt=0)] = 8 * 7 * 24
+    contacts_retention_hours: Annotated[float, Field(gt=0)] = Field(
+        default=35 * 24, description="hours that contacts and what was rejected of them are kept on the log"
+    )
+    windows_retention_hours: Annotated[float, Field(gt=0)] = Field(
+        default=WINDOWS_RETENTION_HOURS_MIN,
+        description="hours that counts and windows are kept on the log; 8 weeks or more",
+    )
 
     # Ingest
     body_bytes_max: Annotated[int, Field(ge=1024)] = 5 * 1024 * 1024
     ingest_deadline_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
     ahead_seconds_max: Annotated[int, Field(ge=0)] = 300
-    age_days_max: Annotated[int, Field(ge=1)] = 35
+    age_days_max: Annotated[int, Field(ge=1)] = Field(
+        default=35, description="days; a contact that occurred longer ago is rejected (wall clock)"
+    )
     tick_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
 
     # Detector
-    dedup_horizon_hours: Annotated[float, Field(gt=0)] = 7 * 24
+    dedup_horizon_hours: Annotated[float, Field(gt=0)] = Field(
+        default=7 * 24, description="hours in which a copy of a contact is known as one, and an amendment finds it"
+    )
     max_segments: Annotated[int, Field(ge=1)] = 20_000
     model: str = Field(default="negative_binomial", description="the model that pages")
 
@@ -97,6 +112,20 @@ class Settings(BaseSettings):
     )
     webhook_secret: SecretStr | None = Field(default=None, description="whsec_... to sign pages with")
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "EUR"
+
+    # What may go wrong, and for how long
+    snapshot_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=60.0, description="seconds; the detector saves its state at least this often under load"
+    )
+    outage_hours_max: Annotated[float, Field(ge=0)] = Field(
+        default=72.0, description="hours that the detector may be away and still find all it has to read"
+    )
+    unreadable_max: Annotated[int, Field(ge=0)] = Field(
+        default=100, description="records; more unreadable ones in a partition since the start stop the service"
+    )
+    stuck_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=120.0, description="seconds; a service that has work and gets nowhere for this long ends itself"
+    )
 
     # Operation
     log_format: Literal["auto", "json", "text"] = "auto"
@@ -146,8 +175,9 @@ class Settings(BaseSettings):
             object.__setattr__(self, "tick_seconds", self.bucket_seconds / 2)
         if not self.segment_dimensions:
             faults.append(f"{PREFIX}DIMENSIONS={self.dimensions!r} names no dimension")
+        faults += horizon_faults(self)
         if faults:
-            raise ValueError("; ".join(faults))
+            raise ValueError("\n".join(faults))
         return self
 
 
@@ -163,20 +193,31 @@ def load(environment: Mapping[str, str] | None = None, **overrides: object) -> S
     values: dict[str, object] = {
         name: env[PREFIX + name.upper()] for name in Settings.model_fields if PREFIX + name.upper() in env
     }
-    try:
-        settings = Settings.model_validate({**values, **overrides})
-    except ValidationError as error:
-        for fault in error.errors(include_url=False):
-            if fault["loc"]:
-                name = str(fault["loc"][0])
-                secret = (
-                    "Secret" in str(Settings.model_fields[name].annotation) if name in Settings.model_fields else True
-                )
-                shown = "" if secret else f"={str(values.get(name, ''))[:100]}"
-                faults.append(f"{PREFIX}{name.upper()}{shown}: {fault['msg']}")
-            else:
-                faults.append(fault["msg"].removeprefix("Value error, "))
-        raise ConfigurationError(faults) from None
-    if faults:
-        raise ConfigurationError(faults)
+    values.update(overrides)
+    settings, wrong = _validated(values)
+    faults += wrong.values()
+    if alone := wrong.keys() - {""}:
+        # A value that is wrong by itself hides what is wrong between the others: they are looked at without it.
+        _, between = _validated({name: value for name, value in values.items() if name not in alone})
+        hidden = between.get("", "").splitlines()
+        faults += [line for line in hidden if not any(f"{PREFIX}{name.upper()}=" in line for name in alone)]
+    if settings is None or faults:
+        raise ConfigurationError([line for fault in faults for line in fault.splitlines()])
     return settings
+
+
+def _validated(values: Mapping[str, object]) -> tuple[Settings | None, dict[str, str]]:
+    """The settings, or what is wrong: a line by the setting's name; under "" are lines of what is wrong between them."""
+    try:
+        return Settings.model_validate(values), {}
+    except ValidationError as error:
+        faults = {}
+        for fault in error.errors(include_url=False):
+            name = str(fault["loc"][0]) if fault["loc"] else ""
+            field = Settings.model_fields.get(name)
+            secret = field is None or "Secret" in str(field.annotation)
+            shown = "" if secret else f"={str(values.get(name, ''))[:100]}"
+            faults[name] = (
+                f"{PREFIX}{name.upper()}{shown}: {fault['msg']}" if name else fault["msg"].removeprefix("Value error, ")
+            )
+        return None, faults
