@@ -47,7 +47,7 @@ def build(settings: Settings, connect_log: Callable[[Settings], EventLog] = conn
     rules = _rules_of(settings)
 
     async def run(stop: asyncio.Event) -> None:
-        pseudonymise = pseudonymiser(pseudonym_key(settings))
+        pseudonymise = pseudonymiser(pseudonym_key(settings), settings.pseudonym_rotation_days)
         probe.wait_for("the log")
         events = connect_log(settings)
         try:

@@ -117,9 +117,11 @@ class Intake:
                 continue
             source = rules.source_of(item)
             key = contact_key(source, item.event_id)
-            encode = contact_record if isinstance(item, Contact) else amendment_record
-            record = NewRecord(encode(item, source, pseudonymise), key, headers)
-            groups[partition_of(key, partitions)].append(record)
+            if isinstance(item, Contact):
+                value = contact_record(item, source, pseudonymise)
+            else:
+                value = amendment_record(item, source, pseudonymise, delivery.now)
+            groups[partition_of(key, partitions)].append(NewRecord(value, key, headers))
         batch.valid.clear()  # only the records are needed while the log works
         if late:
             batch.refused.extend(late)
