@@ -1,17 +1,14 @@
 """Who may write: claims and epochs (docs/decisions, exactly once without Kafka transactions).
 
 A new owner of a partition first appends a claim to its partition of the stream state; the claim's offset is the epoch.
-Then it appends a claim with that epoch to each stream it writes. A reader drops what has a lower epoch than the highest
-claimed, and what it has seen: so a zombie writes in vain.
+Then it appends a claim with that epoch to each stream it writes (pegel.eventlog.snapshots). A reader drops what has a
+lower epoch than the highest claimed, and what it has seen: so a zombie writes in vain.
 """
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
-
-from pegel.eventlog.port import STATE, EventLog, NewRecord
-from pegel.schemas.detection import ClaimRecord
 
 
 class Seen(NamedTuple):
@@ -60,6 +57,7 @@ class Head(msgspec.Struct):
     origin: _Origin | None = None
     producer: str | None = None
     epoch: int | None = None
+    previous_manifest: int | None = None
 
 
 _head = msgspec.json.Decoder(Head)
@@ -68,39 +66,3 @@ _head = msgspec.json.Decoder(Head)
 def head(value: bytes) -> Head:
     """Raises msgspec.DecodeError (ValidationError) when it is no record of ours."""
     return _head.decode(value)
-
-
-async def take_over(log: EventLog, producer: str, state_partition: int, outputs: tuple[str, ...], owner: str) -> int:
-    """Claim a partition for this owner: on state, then on each output stream. Returns the epoch."""
-    claim = ClaimRecord(producer=producer, owner=owner)
-    (at,) = await log.append(STATE, state_partition, [NewRecord(claim.encode())])
-    named = ClaimRecord(producer=producer, owner=owner, epoch=at.offset)
-    for stream in outputs:
-        await log.append(stream, 0, [NewRecord(named.encode())])
-    return at.offset
-
-
-async def highest_output(log: EventLog, stream: str, producer: str, epoch: int) -> tuple[int, int]:
-    """The highest id of the producer's outputs that readers take, of those before the claim of `epoch`.
-
-    What stood before the claim can't change any more: an older owner's later writes are dropped by their epoch.
-    """
-    bounds = (await log.bounds(stream))[0]
-    fence = Fence()
-    reader = log.reader(stream, {0: bounds.begin})
-    needle = producer.encode()
-    try:
-        while reader.positions()[0] < bounds.end:
-            for record in (await reader.fetch()).get(0, ()):
-                if needle not in record.value:
-                    continue
-                found = head(record.value)
-                if found.kind == "claim" and found.producer == producer and found.epoch is not None:
-                    fence.claim(producer, found.epoch)
-                    if found.epoch >= epoch:
-                        return fence.seen[producer].id
-                elif found.origin is not None and found.origin.producer == producer:
-                    fence.passes(producer, found.origin.epoch, (found.origin.offset, found.origin.place))
-    finally:
-        await reader.close()
-    return fence.seen.get(producer, NOTHING).id

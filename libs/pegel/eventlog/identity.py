@@ -1,5 +1,6 @@
 """What was chosen when the log was made: its streams, and the first record of `meta`, which can't be changed."""
 
+import contextlib
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -21,7 +22,7 @@ from pegel.eventlog.port import (
 )
 from pegel.runtime.horizons import LINKED_RETENTION_HOURS
 from pegel.runtime.settings import ConfigurationError, Settings
-from pegel.schemas.detection import MetaRecord
+from pegel.schemas.detection import LossRecord, MetaRecord
 
 STATE_RETENTION_BYTES = 2 * 1024 * 1024 * 1024
 """Of a partition: four snapshots of 16 million identities, at 32 bytes each."""
@@ -114,6 +115,50 @@ def differences(meta: MetaRecord, settings: Settings) -> list[str]:
         *(f"{name}={wanted}, but the log {where} was made with {made}" for name, made, wanted in unlike),
         f"go on with this log by {back}, or make another by {other}",
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A loss that was accepted, and when (append time, milliseconds since 1970)."""
+
+    record: LossRecord
+    time_ms: int
+
+
+async def losses(log: EventLog) -> list[Loss]:
+    """What was accepted as lost, oldest first. Raises LogUnavailable."""
+    found = []
+    end = (await log.bounds(META))[0].end
+    reader = log.reader(META, {0: min(1, end)})  # behind the identity
+    try:
+        while reader.positions()[0] < end:
+            for record in (await reader.fetch()).get(0, ()):
+                with contextlib.suppress(ValidationError, ValueError):  # another kind, or one of a newer version
+                    found.append(Loss(LossRecord.decode(record.value), record.time_ms))
+    finally:
+        await reader.close()
+    return found
+
+
+async def accepted_losses(log: EventLog) -> dict[tuple[str, int], int]:
+    """By stream and partition: the offset below which all is accepted as lost. Raises LogUnavailable.
+
+    A reader whose position lies below the partition's begin goes on from there if that is accepted, and stops if not.
+    """
+    found: dict[tuple[str, int], int] = {}
+    for loss in await losses(log):
+        place = (loss.record.stream, loss.record.partition)
+        found[place] = max(found.get(place, 0), loss.record.before)
+    return found
+
+
+def loss_to_accept(stream: str, partition: int, position: int, begin: int) -> str:
+    """What a reader says that stops because its position is gone, with the way out."""
+    return (
+        f"stream {stream}, partition {partition}: offset {position} is to be read, but the log begins at {begin}:"
+        f" {begin - position} records are gone. Restore them, or accept the loss:"
+        f" pegel log accept-loss {stream} --partition {partition} --reason ..."
+    )
 
 
 async def _first(log: EventLog) -> Identity | None:

@@ -223,8 +223,13 @@ class _MemoryMember(_MemoryReader, Member):
         if partition in self._positions:
             self._positions[partition] = offset
 
-    async def commit(self, positions: Mapping[int, int]) -> None:
+    async def commit(self, positions: Mapping[int, int]) -> bool:
+        await asyncio.sleep(0)
+        self._log._check()
+        if self not in self._log._groups[self.stream, self.group] or not positions.keys() <= self._assigned:
+            return False
         self._log.committed.setdefault((self.stream, self.group), {}).update(positions)
+        return True
 
     async def close(self) -> None:
         await super().close()

@@ -121,8 +121,12 @@ class Member(Reader, Protocol):
         """Read an assigned partition from offset on."""
         ...
 
-    async def commit(self, positions: Mapping[int, int]) -> None:
-        """For lag metrics only; nothing reads it back to resume."""
+    async def commit(self, positions: Mapping[int, int]) -> bool:
+        """For lag metrics only; nothing reads it back to resume.
+
+        False when the group does not say that all of these partitions are this member's now: a rebalance is under way,
+        or was and the member does not know it yet.
+        """
         ...
 
 

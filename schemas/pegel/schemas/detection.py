@@ -182,6 +182,40 @@ class ClaimRecord(LogRecord):
     previous_manifest: Count | None = None
 
 
+class ChunkPlace(Model):
+    """A part of a snapshot: the record of state that holds it as raw bytes, and what they must be."""
+
+    offset: Count
+    size_bytes: Count
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class OutputMark(Model):
+    """How far a producer's outputs in a stream reach: those of its epoch from next_offset on are above (offset, place)."""
+
+    next_offset: Count
+    offset: int
+    place: int
+
+
+class ManifestRecord(LogRecord):
+    """Stream state: the snapshot whose chunks stand before it is whole.
+
+    position: the next record of the input. version: of the state's form and of what computes with it. outputs: by stream.
+    previous_manifest: the newest whole one before this. A manifest that stands after a newer claim is void.
+    """
+
+    kind: Literal["manifest"] = "manifest"
+    producer: Annotated[str, StringConstraints(pattern=r"^[a-z]+/[0-9]+$", max_length=32)]
+    epoch: Count
+    log_id: Uuid
+    version: Annotated[str, StringConstraints(max_length=128)]
+    position: Count
+    chunks: tuple[ChunkPlace, ...]
+    outputs: dict[str, OutputMark]
+    previous_manifest: Count | None = None
+
+
 class MetaRecord(LogRecord):
     """Stream meta, first record: what was chosen when the log was made and can't change. Later ones are void."""
 
@@ -192,3 +226,18 @@ class MetaRecord(LogRecord):
     delay_seconds: Annotated[int, Field(ge=0)]
     partitions: Annotated[int, Field(gt=0)]
     dimensions: tuple[str, ...]
+
+
+class LossRecord(LogRecord):
+    """Stream meta: what is gone of a partition, all below `before`, is accepted as lost (`pegel log accept-loss`).
+
+    A reader that had not read it all goes on behind it; without this it stops. accepted_by: a team or a duty.
+    """
+
+    kind: Literal["loss"] = "loss"
+    id: Uuid
+    stream: Literal["contacts", "rejected", "counts", "windows", "linked"]
+    partition: Count
+    before: Annotated[int, Field(gt=0)]
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+    accepted_by: Identifier | None = None

@@ -175,21 +175,19 @@ class KafkaMember(KafkaReader, Member):
         if partition in self._positions:
             super().seek(partition, offset)
 
-    async def commit(self, positions: Mapping[int, int]) -> None:
-        if self._membership is None:
-            return
-        offsets = {
-            TopicPartition(self._topic, partition): offset
-            for partition, offset in positions.items()
-            if partition in self.assigned
-        }
-        if not offsets:
-            return
+    async def commit(self, positions: Mapping[int, int]) -> bool:
+        if self._membership is None or not positions.keys() <= self.assigned:
+            return False
+        if not positions:
+            return True
         async with self._cluster.within_deadline():
             try:
-                await self._membership.commit(offsets)
+                await self._membership.commit(
+                    {TopicPartition(self._topic, partition): offset for partition, offset in positions.items()}
+                )
             except (CommitFailedError, IllegalStateError):
-                return  # a rebalance came in between; the partition's new owner commits
+                return False  # a rebalance came in between; the partition's new owner commits
+        return positions.keys() <= self.assigned
 
     async def close(self) -> None:
         await super().close()

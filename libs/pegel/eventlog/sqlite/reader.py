@@ -142,8 +142,9 @@ class SqliteMember(SqliteReader, Member):
         if partition in self._positions:
             super().seek(partition, offset)
 
-    async def commit(self, positions: Mapping[int, int]) -> None:
-        """Nothing to do: the embedded log has no lag metrics of its own."""
+    async def commit(self, positions: Mapping[int, int]) -> bool:
+        """Nothing to note: the embedded log has no lag metrics of its own. Who holds the lock is the member."""
+        return positions.keys() <= self._assigned
 
     async def close(self) -> None:
         await super().close()

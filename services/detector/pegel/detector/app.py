@@ -9,15 +9,16 @@ from collections.abc import Callable, Coroutine
 from typing import Literal
 
 from pegel.detector.counter.domain import counting
-from pegel.detector.counter.pipeline import Counting
+from pegel.detector.counter.pipeline import job as counter_job
 from pegel.detector.judge.domain import judging
 from pegel.detector.judge.domain.models.negative_binomial import NegativeBinomial
 from pegel.detector.judge.domain.seasons import Zones
-from pegel.detector.judge.pipeline import Judging
+from pegel.detector.judge.pipeline import job as judge_job
 from pegel.detector.judge.ports import Detector
 from pegel.eventlog.connect import connect
 from pegel.eventlog.identity import Identity, open_identity
 from pegel.eventlog.port import EventLog
+from pegel.eventlog.processing import Job, Processing
 from pegel.runtime.http import make_app
 from pegel.runtime.probes import Probe
 from pegel.runtime.serve import Service
@@ -71,7 +72,7 @@ def halves(
 ) -> list[Coroutine[None, None, None]]:
     """The loops to run, made of the log's identity and the settings."""
     meta, owner = identity.meta, f"{socket.gethostname()}-{os.getpid()}"[:128]
-    loops = []
+    jobs: list[Job] = []
     if only != "judge":
         rules = counting.Rules(
             clock=meta.clock,
@@ -81,7 +82,7 @@ def halves(
             made_at_ms=identity.made_at_ms,
             horizon_hours=settings.dedup_horizon_hours,
         )
-        loops.append(Counting(log, rules, owner, probe).run(stop))
+        jobs.append(counter_job(rules))
     if only != "counter":
         judge_rules = judging.Rules(
             clock=meta.clock,
@@ -96,8 +97,20 @@ def halves(
         make: Callable[[], Detector] = functools.partial(
             MODELS[settings.model], meta.bucket_seconds, Zones(zone_of_country(), country_at)
         )
-        loops.append(Judging(log, judge_rules, make, owner, probe, meta.partitions).run(stop))
-    return loops
+        jobs.append(judge_job(judge_rules, make, meta.partitions))
+    loops = [
+        Processing(
+            log,
+            job,
+            log_id=meta.log_id,
+            owner=owner,
+            probe=probe,
+            snapshot_seconds=settings.snapshot_seconds,
+            unreadable_max=settings.unreadable_max,
+        )
+        for job in jobs
+    ]
+    return [loop.run(stop) for loop in loops]
 
 
 @functools.cache

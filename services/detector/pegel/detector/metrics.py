@@ -9,10 +9,6 @@ COPIES = Counter("pegel_counting_copies", "Contacts dropped as copies", registry
 REFUSED = Counter(
     "pegel_counting_records_refused", "Records of contacts written to rejected", ["reason"], registry=REGISTRY
 )
-PARTITIONS = Gauge("pegel_counting_partitions", "Partitions of contacts that this counter reads", registry=REGISTRY)
-COUNTER_LAG = Gauge(
-    "pegel_counting_lag_records", "Records of contacts not counted yet", ["partition"], registry=REGISTRY
-)
 BUCKETS_JUDGED = Counter(
     "pegel_judge_buckets_judged", "Bucket records written, by what they say", ["status"], registry=REGISTRY
 )
@@ -23,5 +19,3 @@ SEGMENTS_REFUSED = Gauge(
 SPIKES_UP = Gauge("pegel_judge_spikes_up", "Spikes that are up", registry=REGISTRY)
 SPIKES = Counter("pegel_judge_spikes_opened", "Spikes opened", registry=REGISTRY)
 HISTORY_STEPS = Gauge("pegel_judge_history_steps", "Intervals learnt from a history", registry=REGISTRY)
-JUDGE_LAG = Gauge("pegel_judge_lag_records", "Records of counts not judged yet", registry=REGISTRY)
-ACTIVE = Gauge("pegel_judge_active", "Whether this judge is the active one: 1 yes, 0 standby", registry=REGISTRY)

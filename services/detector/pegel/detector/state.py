@@ -1,7 +1,7 @@
 """How the state of counter and judge becomes the bytes of a snapshot, and back.
 
-A state is a tree of plain values and numpy arrays. msgpack holds it, arrays as an extension of their bytes; zstd packs it:
-states are mostly zeros and repetitions, and what is random (identities) costs it little.
+A state is a tree of plain values and numpy arrays. msgpack holds it, arrays as an extension of their bytes; zstd packs
+it: states are mostly zeros and repetitions, and what is random (identities) costs it little.
 """
 
 from typing import Any, Final

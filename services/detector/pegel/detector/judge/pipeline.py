@@ -1,117 +1,67 @@
-"""The judge's loop: one active judge reads counts, judges, appends windows; standbys wait for their turn."""
+"""The judge as a job of the log's loop: counts in, windows out. One is active, the others stand by."""
 
-import asyncio
-import contextlib
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from pegel.detector import metrics
+from pegel.detector.judge.domain import judging
 from pegel.detector.judge.domain.judging import In, Judge, Rules
 from pegel.detector.judge.ports import Detector
-from pegel.eventlog.fencing import Fence, head, highest_output, take_over
-from pegel.eventlog.port import COUNTS, STATE, WINDOWS, EventLog, LogUnavailable, Member, NewRecord, Record
+from pegel.detector.state import decode, encode
+from pegel.eventlog.fencing import Fence, Seen, head
+from pegel.eventlog.port import COUNTS, REJECTED, WINDOWS, Record
+from pegel.eventlog.processing import Job
 from pegel.runtime import logs
-from pegel.runtime.probes import Probe
+from pegel.schemas.base import LogRecord
 from pegel.schemas.detection import BucketRecord, SpikeRecord
+from pegel.schemas.rejected import RejectedRecord
 
 log = logs.get(__name__)
-GROUP = "pegel-judge"
-PRODUCER = "judge/0"
-AGAIN_SECONDS = 1.0
-LOOK_SECONDS = 2.0
+PART = "judge"
+STATE_VERSION = getattr(judging, "STATE_VERSION", "none")
 RECORDS_A_TURN = 500
 """Records of counts judged before their windows are appended together."""
 
 
 class Judging:
-    """Judges while the group assigns the one partition of counts to this process."""
+    """The judge with its memory of who may write counts. Implements pegel.eventlog.processing.Work."""
 
-    def __init__(
-        self,
-        eventlog: EventLog,
-        rules: Rules,
-        make_detector: Callable[[], Detector],
-        owner: str,
-        probe: Probe,
-        state_partition: int,
-    ) -> None:
-        self._log, self._rules, self._make_detector = eventlog, rules, make_detector
-        self._owner, self._probe, self._state_partition = owner, probe, state_partition
-        self._judge: Judge | None = None
-        self._told = (-1, -1)
-        self._epoch = -1
+    def __init__(self, judge: Judge, fence: Fence) -> None:
+        self._judge, self._fence = judge, fence
         self._refused_told = 0
-        self._restoring_to = 0
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Until stop is set. A log that is away is tried again, from the start of counts."""
-        member = self._log.member(COUNTS, GROUP)
-        generation, looked = -1, 0.0
-        try:
-            while not stop.is_set():
-                try:
-                    if member.generation != generation:
-                        generation = member.generation
-                        await self._adopt(member)
-                    records = (await member.fetch(max_records=RECORDS_A_TURN, wait_seconds=1.0)).get(0, ())
-                    self._probe.progress("judge")
-                    if records and self._judge is not None:
-                        await self._take(self._judge, list(records), member)
-                    if time.monotonic() - looked > LOOK_SECONDS:
-                        looked = time.monotonic()
-                        if await self._look_around(member):
-                            generation, looked = -1, 0.0
-                    self._probe.dependency("log", None)
-                except LogUnavailable as error:
-                    self._probe.dependency("log", str(error))
-                    log.warning("log_unavailable", reason=str(error))
-                    self._judge, generation = None, -1
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(stop.wait(), AGAIN_SECONDS)
-        finally:
-            await member.close()
+    @property
+    def unreadable(self) -> int:
+        return getattr(self._judge, "unreadable", 0)
 
-    async def _adopt(self, member: Member) -> None:
-        metrics.ACTIVE.set(bool(member.assigned))
-        if not member.assigned:
-            self._judge = None
-            self._probe.ready("judge")  # a standby is ready to take over
-            return
-        self._probe.wait_for("restoring the judge", "judge")
-        self._epoch = epoch = await take_over(self._log, PRODUCER, self._state_partition, (WINDOWS,), self._owner)
-        self._told = await highest_output(self._log, WINDOWS, PRODUCER, epoch)
-        self._judge = Judge(self._rules, epoch, self._make_detector, Fence())
-        bounds = (await self._log.bounds(COUNTS))[0]
-        self._restoring_to = bounds.end
-        log.info("judge_taken", epoch=epoch, records=bounds.end - bounds.begin)
-        member.start(0, bounds.begin)
-        if bounds.end == bounds.begin:
-            self._probe.ready("judge")
-
-    async def _take(self, judge: Judge, records: list[Record], member: Member) -> None:
-        outputs: list[Any] = judge.apply(self._known(records))
-        new = [NewRecord(o.encode()) for o in outputs if o.origin.id > self._told]
-        if new:
-            await self._log.append(WINDOWS, 0, new)
-        for refusal in judge.refusals:
+    def apply(self, records: Sequence[Record]) -> Sequence[LogRecord]:
+        outputs = self._judge.apply(
+            records
+            if STATE_VERSION != "none"
+            else [(In(r.offset, r.time_ms, r.value), head(r.value).kind) for r in records]
+        )
+        for refusal in self._judge.refusals:
             log.error("history_refused", reason=refusal)
-        judge.refusals.clear()
+        self._judge.refusals.clear()
+        metrics.SEGMENTS.set(self._judge.segments)
+        metrics.SPIKES_UP.set(self._judge.spikes_up)
+        metrics.HISTORY_STEPS.set(self._judge.history_steps)
+        return outputs
+
+    def state(self) -> dict[str, Any]:
+        seen = {producer: [seen.epoch, *seen.id] for producer, seen in self._fence.seen.items()}
+        return {"judge": self._judge.state(), "seen": seen}
+
+    def written(self, outputs: Sequence[LogRecord]) -> None:
         for output in outputs:
             if isinstance(output, BucketRecord):
                 metrics.BUCKETS_JUDGED.labels(output.status).inc(output.to - output.bucket)
                 self._note_refused(output.segments_refused)
-            elif isinstance(output, SpikeRecord) and output.state == "opened" and output.origin.id > self._told:
+            elif isinstance(output, SpikeRecord) and output.state == "opened":
                 metrics.SPIKES.inc()
                 log.info("spike_opened", spike=output.spike_id, score=output.score)
-        metrics.SEGMENTS.set(judge.segments)
-        metrics.SPIKES_UP.set(judge.spikes_up)
-        metrics.HISTORY_STEPS.set(judge.history_steps)
-        position = member.positions().get(0, records[-1].offset + 1)
-        if position >= self._restoring_to:
-            self._probe.ready("judge")
+            elif isinstance(output, RejectedRecord):
+                log.error("record_unreadable", stream=COUNTS, offset=output.offset, reason=output.errors[0].reason)
 
     def _note_refused(self, segments: int) -> None:
         """Tell the operators when segments beyond the limit are counted under `other`: once, and when they double."""
@@ -120,25 +70,30 @@ class Judging:
             self._refused_told = segments
             log.warning("segments_beyond_limit", segments=segments, setting="PEGEL_MAX_SEGMENTS", counted_under="other")
 
-    async def _look_around(self, member: Member) -> bool:
-        """Note the lag. True when another judge has claimed while we are the one assigned: claim again."""
-        if self._judge is None:
-            return False
-        bounds = await self._log.bounds(COUNTS)
-        metrics.JUDGE_LAG.set(max(0, bounds[0].end - member.positions().get(0, bounds[0].end)))
-        contested = (await self._log.bounds(STATE))[self._state_partition].end > self._epoch + 1
-        if contested:
-            log.warning("judge_contested", epoch=self._epoch)
-        return contested
 
-    def _known(self, records: list[Record]) -> list[tuple[In, str]]:
-        """The records with their kind; what is no record of ours is passed over, and said."""
-        known = []
-        for record in records:
-            try:
-                found = head(record.value)
-            except msgspec.DecodeError as error:
-                log.error("record_unreadable", stream=COUNTS, offset=record.offset, reason=str(error))  # noqa: TRY400
-                continue
-            known.append((In(record.offset, record.time_ms, record.value), found.kind))
-        return known
+def job(rules: Rules, make_detector: Callable[[], Detector], state_partition: int) -> Job:
+    """What judges do; the stream counts has one partition, so one judge has all of it."""
+
+    def fresh(_: int, epoch: int) -> Judging:
+        fence = Fence()
+        return Judging(Judge(rules, epoch, make_detector, fence), fence)
+
+    def restored(_: int, epoch: int, body: bytes) -> Judging:
+        tree = decode(body)
+        fence = Fence({producer: Seen(at, (offset, place)) for producer, (at, offset, place) in tree["seen"].items()})
+        return Judging(Judge.restored(rules, epoch, make_detector, fence, tree["judge"]), fence)
+
+    return Job(
+        part=PART,
+        stream=COUNTS,
+        group="pegel-judge",
+        outputs=(WINDOWS, REJECTED),
+        version=f"{STATE_VERSION} {make_detector().version}",
+        producer=lambda _: "judge/0",
+        state_partition=lambda _: state_partition,
+        fresh=fresh,
+        restored=restored,
+        encode=encode,
+        stream_of=lambda output: REJECTED if isinstance(output, RejectedRecord) else WINDOWS,
+        records_max=RECORDS_A_TURN,
+    )

@@ -1,0 +1,423 @@
+"""The loop of counter and judge: takes partitions over, restores them, works, appends outputs, saves snapshots.
+
+What makes it exactly once: a state is pure (records in, outputs out), an output's id is its input's place, a snapshot
+is saved only when every output up to its position is acknowledged, and readers drop ids they have seen and older
+epochs. So what was not acknowledged is appended again, and a restored state repeats what it must and tells nothing
+twice.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from pegel.eventlog import metrics
+from pegel.eventlog.fencing import Seen
+from pegel.eventlog.identity import accepted_losses
+from pegel.eventlog.port import EventLog, LogUnavailable, Member, NewRecord, PositionOutOfRange, Record
+from pegel.eventlog.snapshots import Claim, Overtaken, Snapshot, highest_output
+from pegel.runtime import logs
+from pegel.runtime.errors import OperationalError
+from pegel.runtime.probes import Probe
+from pegel.runtime.settings import ConfigurationError
+from pegel.schemas.base import LogRecord, Origin
+from pegel.schemas.detection import OutputMark
+
+log = logs.get(__name__)
+AGAIN_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 2.0
+"""How often lag, claims and the group are looked at."""
+SNAPSHOT_SHARE: Final = 20
+"""A snapshot waits this many times as long as the last one took: its cost stays below a twentieth."""
+LAST_SNAPSHOT_SECONDS: Final = 5.0
+"""What saving at the end of the process may take."""
+
+
+class Output(Protocol):
+    """A record that is appended, with its id."""
+
+    @property
+    def origin(self) -> Origin | None: ...
+
+    def encode(self) -> bytes: ...
+
+
+class Work(Protocol):
+    """The state of one partition. Pure: the same records give the same outputs, wherever a restore lies between."""
+
+    @property
+    def unreadable(self) -> int:
+        """Records quarantined so far because they can't be read."""
+        ...
+
+    def apply(self, records: Sequence[Record]) -> Sequence[LogRecord]:
+        """Take records in order; returns the outputs in order, each with its origin."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """A copy that is encoded later, in a thread."""
+        ...
+
+    def written(self, outputs: Sequence[LogRecord]) -> None:
+        """These outputs are in the log now, for the first time: for metrics and logs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is done with the partitions of a stream. version: of the state's form and of what computes with it.
+
+    restored: from the bytes of a snapshot, in a thread; raises ValueError for bytes that it can't take.
+    """
+
+    part: str
+    stream: str
+    group: str
+    outputs: tuple[str, ...]
+    version: str
+    producer: Callable[[int], str]
+    state_partition: Callable[[int], int]
+    fresh: Callable[[int, int], Work]
+    restored: Callable[[int, int, bytes], Work]
+    encode: Callable[[dict[str, Any]], bytes]
+    stream_of: Callable[[LogRecord], str]
+    records_max: int
+
+
+@dataclass(slots=True)
+class _Owned:
+    """A partition of ours. told: the highest id in each output stream; marks: from where ids above it stand there."""
+
+    claim: Claim
+    work: Work
+    position: int
+    caught_up_at: int
+    told: dict[str, tuple[int, int]]
+    marks: dict[str, int]
+    unreadable_before: int
+    saved_position: int
+    save_after: float
+    pending: dict[str, list[LogRecord]] = field(default_factory=dict)
+    """Outputs that are not acknowledged, by stream; appended again until they are."""
+
+
+class Processing:
+    """One process's part in a job. log_id: of this log; owner: who this process is, for the claims."""
+
+    def __init__(
+        self,
+        eventlog: EventLog,
+        job: Job,
+        *,
+        log_id: str,
+        owner: str,
+        probe: Probe,
+        snapshot_seconds: float,
+        unreadable_max: int,
+    ) -> None:
+        self._log, self._job, self._log_id, self._owner, self._probe = eventlog, job, log_id, owner, probe
+        self._snapshot_seconds, self._unreadable_max = snapshot_seconds, unreadable_max
+        self._owned: dict[int, _Owned] = {}
+        self._left: dict[int, int] = {}
+        """Positions of partitions that another claimed, while the group has not said yet whose they are."""
+        self._generation = -1
+        self._look_at = 0.0
+        self._looked_positions: dict[int, int] = {}
+        self._saving: asyncio.Task[None] | None = None
+        self._saving_partition: int | None = None
+
+    @property
+    def owned(self) -> Mapping[int, Work]:
+        """What is restored and worked on here, by partition."""
+        return {partition: owned.work for partition, owned in self._owned.items()}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until stop is set. A log that is away is tried again; any other error ends it with its reason."""
+        member = self._log.member(self._job.stream, self._job.group)
+        try:
+            while not stop.is_set():
+                try:
+                    await self._turn(member)
+                    self._probe.dependency("log", None)
+                except LogUnavailable as error:
+                    self._probe.dependency("log", str(error))
+                    log.warning("log_unavailable", part=self._job.part, reason=str(error))
+                    self._read_again(member)
+                    self._probe.progress(self._job.part)  # a restart would not mend it
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(stop.wait(), AGAIN_SECONDS)
+            await self._save_at_the_end()
+        finally:
+            if self._saving is not None:
+                self._saving.cancel()
+                await asyncio.gather(self._saving, return_exceptions=True)
+            await member.close()
+
+    async def _turn(self, member: Member) -> None:
+        if member.generation != self._generation:
+            generation = member.generation
+            await self._adopt(member)
+            self._generation = generation
+        for owned in list(self._owned.values()):
+            await self._flush(owned)
+        records = await member.fetch(max_records=self._job.records_max, wait_seconds=1.0)
+        for partition, batch in records.items():
+            await self._take(partition, batch)
+        if asyncio.get_running_loop().time() >= self._look_at:
+            await self._look_around(member)
+        self._save_when_due()
+
+    def _read_again(self, member: Member) -> None:
+        """What was fetched and not taken is fetched again."""
+        for partition, position in member.positions().items():
+            owned = self._owned.get(partition)
+            if owned is not None and owned.position != position:
+                member.seek(partition, owned.position)
+
+    # --- whose a partition is ---
+
+    async def _adopt(self, member: Member) -> None:
+        """Drop what is ours no more; go on with what still is; restore what is new."""
+        for partition in self._owned.keys() - member.assigned:
+            del self._owned[partition]
+        self._left.clear()
+        for partition in sorted(member.assigned):
+            if partition not in member.assigned:
+                continue  # taken away while another was restored: its new owner claims it
+            owned = self._owned.get(partition)
+            if owned is not None and (partition in member.positions() or not await owned.claim.contested()):
+                if partition not in member.positions():
+                    member.start(partition, owned.position)
+                continue
+            self._owned.pop(partition, None)
+            self._probe.wait_for(f"restoring partition {partition} of {self._job.stream}", self._job.part)
+            restored = await self._restore(partition)
+            if await member.commit({partition: restored.position}):
+                self._owned[partition] = restored
+                member.start(partition, restored.position)
+            else:
+                # Between the assignment and now the group gave it to another, who claims it again.
+                self._left[partition] = restored.position
+        self._tell_ready()
+
+    def _tell_ready(self) -> None:
+        """Ready once everything is worked off that was there when the partitions were taken; a standby is ready."""
+        metrics.PARTITIONS.labels(self._job.part).set(len(self._owned))
+        if all(owned.position >= owned.caught_up_at for owned in self._owned.values()):
+            self._probe.ready(self._job.part)
+
+    async def _look_around(self, member: Member) -> None:
+        """Lag, progress, the group's offsets, and whether another claimed what is assigned to us.
+
+        A member that lost a partition while it restored may claim it after its new owner did; without a second claim
+        the rightful owner would write in vain. Whether we are that owner the group says: it takes offsets of its
+        present members only, so one that slept through a rebalance does not claim again what is another's.
+        """
+        loop = asyncio.get_running_loop()
+        self._look_at = loop.time() + LOOK_SECONDS
+        part = self._job.part
+        positions = {partition: owned.position for partition, owned in self._owned.items()}
+        bounds = await self._log.bounds(self._job.stream)
+        lags = {partition: max(0, bounds[partition].end - position) for partition, position in positions.items()}
+        for partition, lag in lags.items():
+            metrics.LAG.labels(part, str(partition)).set(lag)
+        if positions != self._looked_positions or not any(lags.values()):
+            self._probe.progress(part)
+        self._looked_positions = positions
+        if positions:
+            await member.commit(positions)
+        for partition, owned in list(self._owned.items()):
+            # While a snapshot is being saved, each of its appends looks.
+            if partition != self._saving_partition and await owned.claim.contested():
+                self._lose(partition)
+        for partition, position in list(self._left.items()):
+            if partition in member.assigned and await member.commit({partition: position}):
+                self._generation = -1
+
+    def _lose(self, partition: int) -> None:
+        owned = self._owned.pop(partition)
+        self._left[partition] = owned.position
+        metrics.CONTESTED.labels(self._job.part).inc()
+        log.warning("partition_contested", part=self._job.part, partition=partition, epoch=owned.claim.epoch)
+
+    # --- restoring ---
+
+    async def _restore(self, partition: int) -> _Owned:
+        """Claim the partition and find its state: of the newest whole snapshot that is not void, else afresh.
+
+        Raises ConfigurationError: a snapshot of another log, input that is kept no more.
+        """
+        job, loop = self._job, asyncio.get_running_loop()
+        began = loop.time()
+        claim = Claim(self._log, job.state_partition(partition), job.producer(partition), self._log_id)
+        places = await claim.take(job.outputs, self._owner)
+        snapshot, work, others = await self._newest(partition, claim)
+        position = snapshot.manifest.position if snapshot else 0
+        begin, end = (await self._log.bounds(job.stream))[partition]
+        if not begin <= position <= end:
+            position = await self._after_loss(partition, position, begin, end, others)
+        told = {}
+        for stream in job.outputs:
+            mark = snapshot.manifest.outputs.get(stream) if snapshot else None
+            since = None
+            if mark is not None and snapshot is not None:
+                since = (mark.next_offset, Seen(snapshot.manifest.epoch, (mark.offset, mark.place)))
+            producer = job.producer(partition)
+            told[stream] = await highest_output(
+                self._log, stream, producer, claim.epoch, before=places[stream], since=since
+            )
+        metrics.TAKEOVERS.labels(job.part).inc()
+        metrics.RESTORE_SECONDS.labels(job.part, str(partition)).set(loop.time() - began)
+        log.info(
+            "partition_taken",
+            part=job.part,
+            partition=partition,
+            epoch=claim.epoch,
+            snapshot=snapshot.at if snapshot else None,
+            position=position,
+            records=end - position,
+        )
+        return _Owned(
+            claim=claim,
+            work=work,
+            position=position,
+            caught_up_at=end,
+            told=told,
+            marks={stream: place + 1 for stream, place in places.items()},
+            unreadable_before=work.unreadable,
+            saved_position=position if snapshot else -1,
+            save_after=loop.time() + self._snapshot_seconds,
+        )
+
+    async def _newest(self, partition: int, claim: Claim) -> tuple[Snapshot | None, Work, list[str]]:
+        """The newest snapshot that can be taken, its state, and the versions of those that could not."""
+        others: list[str] = []
+        async with contextlib.aclosing(claim.snapshots(lambda: self._probe.progress(self._job.part))) as found:
+            async for snapshot in found:
+                version = snapshot.manifest.version
+                if version != self._job.version:
+                    others.append(version)
+                    continue
+                try:
+                    work = await asyncio.to_thread(self._job.restored, partition, claim.epoch, snapshot.body)
+                except (ValueError, KeyError, TypeError, IndexError) as error:
+                    metrics.SNAPSHOTS_CORRUPT.labels(self._job.part).inc()
+                    log.exception("snapshot_unreadable", partition=partition, offset=snapshot.at, reason=str(error))
+                    continue
+                return snapshot, work, others
+        return None, self._job.fresh(partition, claim.epoch), others
+
+    async def _after_loss(self, partition: int, position: int, begin: int, end: int, others: Sequence[str]) -> int:
+        """Where to go on although the input lacks the position: only where a person accepted the loss."""
+        job = self._job
+        accepted = (await accepted_losses(self._log)).get((job.stream, partition), 0)
+        if position < begin <= accepted:
+            log.error("loss_accepted", stream=job.stream, partition=partition, lost_from=position, lost_to=begin)
+            return begin
+        missing = PositionOutOfRange(job.stream, partition, position, begin, end)
+        if position > end:
+            why = "the stream is another's, or lost what it had acknowledged"
+        elif others:
+            why = f"its snapshots are of version {', '.join(dict.fromkeys(others))}, and this is {job.version}"
+        else:
+            why = "its newest snapshot is older than what is kept" if position else "it has no snapshot"
+        raise ConfigurationError(
+            [
+                f"{job.producer(partition)} can't go on: {missing}; {why}. Give it the version, the stream state or "
+                f"the stream {job.stream} that fits, or go on without what is lost: "
+                f"pegel log accept-loss {job.stream} --partition {partition} --reason TEXT"
+            ]
+        )
+
+    # --- working ---
+
+    async def _take(self, partition: int, batch: Sequence[Record]) -> None:
+        owned = self._owned.get(partition)
+        if owned is None:
+            return
+        outputs = owned.work.apply(batch)
+        owned.position = batch[-1].offset + 1
+        for output in outputs:
+            stream = self._job.stream_of(output)
+            if _id(output) > owned.told[stream]:
+                owned.pending.setdefault(stream, []).append(output)
+        await self._flush(owned)
+        if owned.position >= owned.caught_up_at:
+            self._tell_ready()
+        unreadable = owned.work.unreadable - owned.unreadable_before
+        if unreadable > self._unreadable_max:
+            raise OperationalError(
+                f"{self._job.stream}/{partition}: {unreadable} records since the start can't be read and were "
+                f"quarantined on the stream rejected, more than PEGEL_UNREADABLE_MAX={self._unreadable_max}: find out "
+                "who writes them, or raise the limit"
+            )
+
+    async def _flush(self, owned: _Owned) -> None:
+        """Append what is not acknowledged. A copy that got in at an attempt before does no harm: its id was seen."""
+        for stream, outputs in list(owned.pending.items()):
+            placed = await self._log.append(stream, 0, [NewRecord(output.encode()) for output in outputs])
+            owned.told[stream] = _id(outputs[-1])
+            owned.marks[stream] = placed[-1].offset + 1
+            del owned.pending[stream]
+            owned.work.written(outputs)
+
+    # --- snapshots ---
+
+    def _save_when_due(self) -> None:
+        if self._saving is not None and not self._saving.done():
+            return
+        self._saving = self._saving_partition = None
+        now = asyncio.get_running_loop().time()
+        for partition, owned in self._owned.items():
+            if now >= owned.save_after and owned.position != owned.saved_position and not owned.pending:
+                self._saving_partition = partition
+                self._saving = asyncio.create_task(self._save(partition, owned), name=f"snapshot {partition}")
+                return
+
+    async def _save(self, partition: int, owned: _Owned) -> None:
+        """Save a snapshot of what is worked off and acknowledged now. A failure is told; counting goes on."""
+        if owned.pending:
+            return  # the loop is just appending; the next turn tries again
+        job, loop, labels = self._job, asyncio.get_running_loop(), (self._job.part, str(partition))
+        began, position = loop.time(), owned.position
+        marks = {
+            stream: OutputMark(next_offset=owned.marks[stream], offset=told[0], place=told[1])
+            for stream, told in owned.told.items()
+        }
+        try:
+            # The copy is made here, before anything else can run; encoding it goes on beside the counting.
+            body = await asyncio.to_thread(job.encode, owned.work.state())
+            await owned.claim.save(body, job.version, position, marks)
+        except Overtaken:
+            if self._owned.get(partition) is owned:
+                self._lose(partition)
+            return
+        except Exception as error:  # noqa: BLE001 (whatever it was)
+            metrics.SNAPSHOTS_FAILED.labels(job.part).inc()
+            log.error("snapshot_failed", part=job.part, partition=partition, reason=str(error) or type(error).__name__)  # noqa: TRY400
+            owned.save_after = loop.time() + self._snapshot_seconds
+            return
+        seconds = loop.time() - began
+        owned.saved_position = position
+        owned.save_after = loop.time() + max(self._snapshot_seconds, SNAPSHOT_SHARE * seconds)
+        metrics.SNAPSHOTS.labels(job.part).inc()
+        metrics.SNAPSHOT_TIME.labels(*labels).set_to_current_time()
+        metrics.SNAPSHOT_BYTES.labels(*labels).set(len(body))
+        metrics.SNAPSHOT_SECONDS.labels(*labels).set(seconds)
+
+    async def _save_at_the_end(self) -> None:
+        """So that the next owner has little to read again; correctness does not need it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SNAPSHOT_SECONDS):
+                if self._saving is not None:
+                    await asyncio.gather(self._saving, return_exceptions=True)
+                for partition, owned in list(self._owned.items()):
+                    if owned.position != owned.saved_position and not owned.pending:
+                        await self._save(partition, owned)
+
+
+def _id(output: LogRecord) -> tuple[int, int]:
+    origin: Origin | None = getattr(output, "origin", None)
+    assert origin is not None, f"an output without an origin: {output.kind}"  # noqa: S101 (a defect of ours)
+    return origin.id
