@@ -5,14 +5,17 @@ import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from pegel.eventlog.identity import Identity, open_identity, read_identity, stream_specs
+from pegel.eventlog.identity import Identity, accepted_losses, losses, open_identity, read_identity, stream_specs
 from pegel.eventlog.port import (
     CONTACTS,
     META,
     STATE,
+    WINDOWS,
     Appended,
     EventLog,
     LogError,
@@ -24,7 +27,7 @@ from pegel.eventlog.port import (
     StreamSpec,
 )
 from pegel.runtime.settings import ConfigurationError, load
-from pegel.schemas.detection import ClaimRecord, MetaRecord
+from pegel.schemas.detection import ClaimRecord, LossRecord, MetaRecord
 from support.eventlogs import KafkaWorld, MemoryWorld, SqliteWorld, World
 from support.wait import until
 
@@ -414,3 +417,24 @@ async def test_added_partitions_stop_the_start(opener: Opener) -> None:
     await log.create([StreamSpec(CONTACTS, 6)])
     with pytest.raises(ConfigurationError, match="contacts has 6 partitions, but the log was made with 4"):
         await open_identity(log, load({}))
+
+
+def loss(stream: Any, partition: int, before: int) -> NewRecord:
+    record = LossRecord(id=str(uuid4()), stream=stream, partition=partition, before=before, reason="a disk died")
+    return NewRecord(record.encode())
+
+
+async def test_accepted_losses_are_read_from_behind_the_identity(opener: Opener) -> None:
+    """What else stands on meta, of this version or a newer one, changes nothing."""
+    log = opener()
+    assert await open_identity(log, load({}))
+    assert await accepted_losses(log) == {}
+    (identity,) = (await read(log.reader(META, {0: 0}), 1))[0]
+    newer = loss(CONTACTS, 1, 99).value.replace(b'"v":1', b'"v":2')
+    others = [NewRecord(identity.value), NewRecord(b"{}"), NewRecord(b"\xff"), NewRecord(newer)]
+    await log.append(META, 0, [loss(CONTACTS, 1, 5), *others, loss(CONTACTS, 1, 9), loss(CONTACTS, 1, 7)])
+    await log.append(META, 0, [loss(WINDOWS, 0, 3)])
+    assert await accepted_losses(log) == {(CONTACTS, 1): 9, (WINDOWS, 0): 3}
+    found = await losses(opener())
+    assert [loss.record.before for loss in found] == [5, 9, 7, 3]
+    assert all(loss.time_ms >= identity.time_ms for loss in found)

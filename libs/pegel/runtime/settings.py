@@ -207,7 +207,7 @@ def load(environment: Mapping[str, str] | None = None, **overrides: object) -> S
 
 
 def _validated(values: Mapping[str, object]) -> tuple[Settings | None, dict[str, str]]:
-    """The settings, or what is wrong: a line by the setting's name; under "" are lines of what is wrong between them."""
+    """The settings, or what is wrong: a line by setting; under "" is what is wrong between them, in lines."""
     try:
         return Settings.model_validate(values), {}
     except ValidationError as error:
