@@ -2,7 +2,7 @@
 
 On SIGTERM (or SIGINT): /readyz says 503, after PEGEL_DRAIN_SECONDS no new request is taken, open ones are answered,
 the services' loops flush and end, exit code 0. A loop that fails ends the process with code 1, a wrong configuration
-with 2.
+with 2, a loop that is stuck with 75 (pegel.runtime.watchdog).
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from pegel.runtime import logs
 from pegel.runtime.errors import OperationalError
 from pegel.runtime.probes import Probe
 from pegel.runtime.settings import PREFIX, ConfigurationError, Settings
+from pegel.runtime.watchdog import Watchdog
 
 log = logs.get(__name__)
 GRACE_SECONDS = 20.0
@@ -71,8 +72,15 @@ def serve(services: Sequence[Service], settings: Settings, *, end_with_stdin: bo
     listeners = [bind(settings.host, service.name, service.port) for service in services]
     gc.set_threshold(50_000, 20, 20)  # a third of the reader's time goes into young generations otherwise
     gc.freeze()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(services, listeners, settings, end_with_stdin))
+    for service in services:
+        service.probe.stuck_after_seconds = settings.stuck_seconds
+    watchdog = Watchdog([service.probe for service in services])
+    watchdog.start()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(services, listeners, settings, end_with_stdin))
+    finally:
+        watchdog.stop()
 
 
 async def _serve(
