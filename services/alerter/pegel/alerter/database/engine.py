@@ -5,10 +5,11 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -22,6 +23,14 @@ THREADS: Final = 8
 P = ParamSpec("P")
 T = TypeVar("T")
 STATEMENT_SECONDS: Final = 60
+LOCK_SECONDS: Final = 10
+"""How long a transaction on PostgreSQL waits for a row that another one holds."""
+IDLE_SECONDS: Final = 15
+"""A transaction that PostgreSQL hears nothing of for so long is ended: who stalls holds its rows no longer."""
+
+
+ENDED: Final = frozenset({"25P03", "25P04"})
+"""SQLSTATEs by which PostgreSQL says that it ended a transaction that stalled."""
 
 
 class DatabaseUnavailable(Exception):  # noqa: N818 (a state of the database, not a mistake)
@@ -34,10 +43,14 @@ class Database:
     Raises ConfigurationError, which names PEGEL_DATABASE_URL, when the URL is of no kind that is known.
     """
 
-    def __init__(self, url: str, *, statement_seconds: int = STATEMENT_SECONDS) -> None:
+    def __init__(
+        self, url: str, *, statement_seconds: int = STATEMENT_SECONDS, lock_seconds: int = LOCK_SECONDS
+    ) -> None:
         self.url: Final = _parse(url)
         self.sqlite: Final = self.url.get_backend_name() == "sqlite"
-        self.engine: Final[Engine] = _sqlite(self.url) if self.sqlite else _postgresql(self.url, statement_seconds)
+        self.engine: Final[Engine] = (
+            _sqlite(self.url) if self.sqlite else _postgresql(self.url, statement_seconds, lock_seconds)
+        )
         self._writer: Final = self.engine.execution_options(writes=True)
         one_state = {} if self.sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         self._reader: Final = self.engine.execution_options(**one_state)
@@ -80,6 +93,17 @@ class Database:
         self.engine.dispose()
 
 
+def clock(connection: Connection, now: datetime) -> datetime:
+    """The time that all who share this database have in common; now: that of this machine.
+
+    PostgreSQL's own clock; a SQLite file has but one machine, whose clock it is.
+    """
+    if connection.dialect.name == "sqlite":
+        return now
+    found: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return found.astimezone(UTC)
+
+
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
@@ -105,6 +129,10 @@ def _translated() -> Iterator[None]:
         yield
     except (OperationalError, InterfaceError) as error:
         raise DatabaseUnavailable(first_line(_first_fault(error))) from error
+    except DBAPIError as error:
+        if not error.connection_invalidated and getattr(error.orig, "sqlstate", None) not in ENDED:
+            raise
+        raise DatabaseUnavailable(first_line(error.orig)) from error
     except PoolTimeoutError as error:
         raise DatabaseUnavailable("all connections are in use") from error
 
@@ -141,7 +169,7 @@ def _sqlite(url: URL) -> Engine:
     return engine
 
 
-def _postgresql(url: URL, statement_seconds: int) -> Engine:
+def _postgresql(url: URL, statement_seconds: int, lock_seconds: int) -> Engine:
     return create_engine(
         url,
         pool_pre_ping=True,
@@ -150,7 +178,14 @@ def _postgresql(url: URL, statement_seconds: int) -> Engine:
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
             "application_name": "pegel",
-            "options": f"-c statement_timeout={statement_seconds}s -c idle_in_transaction_session_timeout=60s",
+            "options": (
+                f"-c statement_timeout={statement_seconds}s -c lock_timeout={lock_seconds}s "
+                f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s"
+            ),
+            # A server that vanished without a word is noticed within 20 seconds, also while its answer is waited for.
             "tcp_user_timeout": 20_000,
+            "keepalives_idle": 5,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
         },
     )

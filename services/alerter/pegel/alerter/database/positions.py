@@ -1,5 +1,6 @@
 """How far each reader of the stream windows has come."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -36,8 +37,17 @@ def load(connection: Connection, consumer: str) -> Position | None:
     row = connection.execute(select(positions).where(positions.c.consumer == consumer)).one_or_none()
     if row is None:
         return None
-    seen = {name: Seen(epoch, (offset, place)) for name, (epoch, offset, place) in row.producers.items()}
-    return Position(row.next_offset, seen, row.bucket_to, row.as_of)
+    return Position(row.next_offset, producers(row.producers), row.bucket_to, row.as_of)
+
+
+def producers(stored: Mapping[str, Sequence[int]]) -> dict[str, Seen]:
+    """What `stored_producers` made."""
+    return {name: Seen(epoch, (offset, place)) for name, (epoch, offset, place) in stored.items()}
+
+
+def stored_producers(seen: Mapping[str, Seen]) -> dict[str, list[int]]:
+    """Per producer: highest epoch and highest id, as JSON."""
+    return {name: [its.epoch, *its.id] for name, its in seen.items()}
 
 
 def start(connection: Connection, consumer: str, log_id: str) -> Position:
@@ -59,10 +69,20 @@ def move(connection: Connection, consumer: str, log_id: str, before: int, to: Po
         .where(positions.c.consumer == consumer, positions.c.log_id == log_id, positions.c.next_offset == before)
         .values(
             next_offset=to.next_offset,
-            producers={name: [seen.epoch, *seen.id] for name, seen in (to.seen or {}).items()},
+            producers=stored_producers(to.seen or {}),
             bucket_to=to.bucket_to,
             as_of=to.as_of,
         )
     )
     if moved.rowcount != 1:
         raise NotInCharge(consumer)
+
+
+def catching_up(connection: Connection, consumer: str) -> bool:
+    """Whether the reader was far behind the log's end and has not reached it yet."""
+    return bool(connection.execute(select(positions.c.catching_up).where(positions.c.consumer == consumer)).scalar())
+
+
+def set_catching_up(connection: Connection, consumer: str, catching_up: bool) -> None:
+    """In the transaction of the effect, or before the first."""
+    connection.execute(update(positions).where(positions.c.consumer == consumer).values(catching_up=catching_up))

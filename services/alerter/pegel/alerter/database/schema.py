@@ -11,7 +11,7 @@ from sqlalchemy.exc import DatabaseError
 from pegel.alerter.database.engine import Database, DatabaseUnavailable, first_line
 from pegel.runtime.settings import ConfigurationError
 
-SCHEMA: Final = "0001"
+SCHEMA: Final = "0002"
 """The newest migration's revision; a test compares it with the folder."""
 LOCK: Final = 0x7065_6765_6C  # "pegel"
 MIGRATION_SECONDS: Final = 3600
@@ -22,7 +22,7 @@ def migrate(url: str) -> tuple[str | None, str]:
 
     Raises ConfigurationError: the database can't be reached or used, or has a newer schema.
     """
-    database = Database(url, statement_seconds=MIGRATION_SECONDS)
+    database = Database(url, statement_seconds=MIGRATION_SECONDS, lock_seconds=MIGRATION_SECONDS)
     try:
         return _migrate(database)
     except DatabaseUnavailable as error:

@@ -3,6 +3,7 @@
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 from pegel.alerter.database.types import Utc
@@ -38,6 +40,13 @@ positions = Table(
     Column("producers", JSON, nullable=False, comment="per producer: highest epoch and highest id (offset, place)"),
     Column("bucket_to", BigInteger, comment="end of the last bucket applied, as a number since 1970"),
     Column("as_of", Utc, comment="end of the last bucket applied"),
+    Column(
+        "catching_up",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="far behind the log's end: pages are withheld until it is reached",
+    ),
     comment="how far each reader of the stream windows has come; moved by compare-and-set with the effect",
 )
 
@@ -56,6 +65,7 @@ incidents = Table(
     Column("page", Text, nullable=False, comment="why its owner was paged, or why not"),
     Index(None, "opened_at"),
     Index(None, "segment", "opened_at"),
+    Index(None, "state"),
 )
 
 incident_dimensions = Table(
@@ -109,7 +119,7 @@ outbox = Table(
     Column("receiver", String(32), nullable=False),
     Column("incident_id", ForeignKey("incidents.id"), nullable=False),
     Column("payload", JSON, nullable=False),
-    Column("state", String(16), nullable=False, comment="pending, sent, refused, gave_up"),
+    Column("state", String(16), nullable=False, comment="pending, sent, refused, gave_up, withheld"),
     Column("written_at", Utc, nullable=False),
     Column("due_at", Utc, nullable=False, comment="not tried before; while it is being sent: when another may try"),
     Column("attempts", Integer, nullable=False),
@@ -164,4 +174,48 @@ ledger_cut = Table(
     Column("id", Integer, primary_key=True, autoincrement=False, comment="1: there is one row"),
     Column("record_offset", BigInteger, nullable=False, comment="where the bucket record stands in windows"),
     Column("record", Text, nullable=False, comment="the last bucket record booked, as on the log"),
+    Column("producers", JSON, nullable=False, server_default="{}", comment="as in positions, up to this record"),
+    Column("contacts", BigInteger, nullable=False, server_default="0", comment="sum of all quantities booked"),
+    Column("micros", JSON, nullable=False, server_default="{}", comment="sum of all amounts booked, by currency"),
+    Column(
+        "digest",
+        String(32),
+        nullable=False,
+        server_default="0" * 32,
+        comment="sum of the entries' digests, modulo 2^128",
+    ),
+)
+
+seals = Table(
+    "seals",
+    metadata,
+    Column("day", String(10), primary_key=True, comment="the last whole day (UTC) that it covers"),
+    Column("bucket_to", BigInteger, nullable=False, comment="end of the last bucket sealed, as a number since 1970"),
+    Column("as_of", Utc, nullable=False, comment="end of the last bucket sealed"),
+    Column("windows_next_offset", BigInteger, nullable=False, comment="first record of windows that is not sealed"),
+    Column(
+        "windows_contacts", BigInteger, nullable=False, comment="sum of all additions in windows, as the judge said"
+    ),
+    Column("producers", JSON, nullable=False, comment="as in positions, up to here"),
+    Column("covered", JSON, nullable=False, comment="per partition of contacts: first offset not covered, totals"),
+    Column("ledger_contacts", BigInteger, nullable=False, comment="sum of all quantities booked"),
+    Column("ledger_micros", JSON, nullable=False, comment="sum of all amounts booked, by currency"),
+    Column("ledger_digest", String(32), nullable=False, comment="sum of the entries' digests, modulo 2^128"),
+    Column("previous", String(64), nullable=False, comment="sha256 of the seal before; empty for the first"),
+    Column("sha256", String(64), nullable=False, comment="over all of the above"),
+    comment="what was booked at the end of each day; a chain: one can't be changed without those after it",
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("consumer", String(32), primary_key=True),
+    Column("stream", String(16), primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("record_offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("next_offset", BigInteger, nullable=False, comment="one past the last record passed over"),
+    Column("kind", String(16), nullable=False, comment="unreadable, lost"),
+    Column("reason", Text, nullable=False, comment="without content of the record"),
+    Column("noted_at", Utc, nullable=False),
+    comment="records that a reader passed over: it could not read them, or the log lost them and that was accepted",
 )
