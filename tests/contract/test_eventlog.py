@@ -13,6 +13,8 @@ import pytest
 from pegel.eventlog.identity import Identity, accepted_losses, losses, open_identity, read_identity, stream_specs
 from pegel.eventlog.port import (
     CONTACTS,
+    COUNTS,
+    LINKED,
     META,
     STATE,
     WINDOWS,
@@ -412,11 +414,68 @@ async def test_commands_need_a_log_that_was_made(opener: Opener) -> None:
         await read_identity(opener())
 
 
-async def test_added_partitions_stop_the_start(opener: Opener) -> None:
+@pytest.mark.parametrize(("stream", "partitions"), [(CONTACTS, 4), (STATE, 5), (COUNTS, 1), (LINKED, 1), (META, 1)])
+async def test_a_stream_with_other_partitions_stops_the_start(opener: Opener, stream: str, partitions: int) -> None:
     log = opener()
-    await log.create([StreamSpec(CONTACTS, 6)])
-    with pytest.raises(ConfigurationError, match="contacts has 6 partitions, but the log was made with 4"):
+    await log.create([StreamSpec(stream, partitions + 2)])
+    with pytest.raises(ConfigurationError) as caught:
         await open_identity(log, load({}))
+    difference, way_out = caught.value.faults
+    assert difference == f"stream {stream} has {partitions + 2} partitions, but the log was made with {partitions}"
+    assert "make another log by another" in way_out
+
+
+@pytest.mark.kafka
+async def test_partitions_that_an_operator_adds_stop_the_next_start(kafka_bootstrap: str) -> None:
+    """All streams that differ are named at once, and the way out, which is another prefix."""
+    world = KafkaWorld(kafka_bootstrap, f"t{secrets.token_hex(6)}")
+    log, settings = world.open(), load({"PEGEL_LOG_URL": world.url})
+    try:
+        await open_identity(log, settings)
+        await world.add_partitions({CONTACTS: 6, WINDOWS: 2})
+
+        async def refused() -> list[str]:
+            try:
+                await open_identity(log, settings)
+            except ConfigurationError as error:
+                return error.faults if len(error.faults) == 3 else []
+            return []
+
+        contacts, windows, way_out = await until(refused)  # brokers learn of partitions a moment later
+        assert contacts == "stream contacts has 6 partitions, but the log was made with 4"
+        assert windows == "stream windows has 2 partitions, but the log was made with 1"
+        assert "another prefix in PEGEL_LOG_URL" in way_out
+        assert "replay" in way_out
+    finally:
+        await log.close()
+
+
+NEWER = b'{"kind":"meta","v":2,"log_id":"7d1c1a9e-0c5b-4f0e-9a59-5a1f2f6d0f0a","clock":"sun"}'
+
+
+@pytest.mark.parametrize(
+    ("first", "error", "said"),
+    [
+        (
+            NEWER,
+            ConfigurationError,
+            "made by a newer version of Pegel: its first record is of version 2, .* reads 1: run",
+        ),
+        (b'{"kind":"claim","v":1}', LogError, "not one this version reads: kind"),
+        (b"[1]", LogError, "not one this version reads"),
+    ],
+)
+async def test_a_log_of_another_version_stops_the_start(
+    opener: Opener, first: bytes, error: type[Exception], said: str
+) -> None:
+    log = opener()
+    await log.create([StreamSpec(META, 1)])
+    await log.append(META, 0, [NewRecord(first)])
+    for opening in (open_identity(log, load({})), read_identity(log)):
+        with pytest.raises(error, match=said):
+            await opening
+    assert (await log.bounds(META))[0].end == 1, "nothing is written into it"
+    assert not await log.partitions(CONTACTS)
 
 
 def loss(stream: Any, partition: int, before: int) -> NewRecord:

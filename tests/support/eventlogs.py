@@ -4,13 +4,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
 from pegel.eventlog.connect import connect
 from pegel.eventlog.memory import MemoryLog
@@ -101,6 +101,17 @@ class KafkaWorld(_UrlWorld):
         try:
             place = TopicPartition(f"{self.prefix}.{stream}", partition)
             await admin.delete_records({place: RecordsToDelete(begin)})
+        finally:
+            await admin.close()
+
+    async def add_partitions(self, totals: Mapping[str, int]) -> None:
+        """What an operator may do to streams: more partitions, up to these numbers."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        try:
+            wanted = {f"{self.prefix}.{stream}": NewPartitions(total) for stream, total in totals.items()}
+            answer = await admin.create_partitions(wanted)
+            assert not any(code for _, code, *_ in answer.topic_errors), answer
         finally:
             await admin.close()
 

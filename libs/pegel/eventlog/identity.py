@@ -1,6 +1,7 @@
 """What was chosen when the log was made: its streams, and the first record of `meta`, which can't be changed."""
 
 import contextlib
+import json
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -54,7 +55,7 @@ async def open_identity(log: EventLog, settings: Settings) -> Identity:
     """The log's identity, made of the settings if it has none yet, and its missing streams. For services.
 
     Several may start at once: the first record wins. Raises ConfigurationError with a line for each choice in which the
-    settings differ from the log; LogUnavailable.
+    settings differ from the log, for streams with other partitions, and for a log of a newer version; LogUnavailable.
     """
     await log.create([StreamSpec(META, 1)])
     identity = await _first(log)
@@ -74,14 +75,14 @@ async def open_identity(log: EventLog, settings: Settings) -> Identity:
     if faults := differences(identity.meta, settings):
         raise ConfigurationError(faults)
     await log.create(stream_specs(settings))
-    await _check_partitions(log, identity.meta)
+    await _check_partitions(log, settings)
     return identity
 
 
 async def read_identity(log: EventLog) -> Identity:
     """The log's identity, for commands beside the services: they take from it what services take from the settings.
 
-    Raises ConfigurationError where no log was made yet; LogUnavailable.
+    Raises ConfigurationError where no log was made yet, or by a newer version; LogUnavailable.
     """
     identity = await _first(log) if await log.partitions(META) else None
     if identity is None:
@@ -177,6 +178,13 @@ async def _first(log: EventLog) -> Identity | None:
     try:
         return Identity(MetaRecord.decode(records[0].value), records[0].time_ms)
     except ValidationError as error:
+        if newer := _newer(records[0].value):
+            raise ConfigurationError(
+                [
+                    f"the log was made by a newer version of Pegel: its first record is of version {newer}, this reads"
+                    f" {MetaRecord.model_fields['v'].default}: run that version, or name another log in PEGEL_LOG_URL"
+                ]
+            ) from None
         fault = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in fault["loc"])
         raise LogError(
@@ -184,11 +192,35 @@ async def _first(log: EventLog) -> Identity | None:
         ) from None
 
 
-async def _check_partitions(log: EventLog, meta: MetaRecord) -> None:
-    """Partitions that were added later would part contacts from their copies."""
-    for stream, made in ((CONTACTS, meta.partitions), (STATE, meta.partitions + 1)):
-        found = await log.partitions(stream)
-        if found != made:
-            raise ConfigurationError(
-                [f"stream {stream} has {found} partitions, but the log was made with {made}: it can't be used any more"]
-            )
+def _newer(value: bytes) -> int | None:
+    """The version of a record of meta, if it is newer than what this version writes."""
+    with contextlib.suppress(ValueError, AttributeError):
+        said = json.loads(value)
+        if said.get("kind") == "meta" and isinstance(said.get("v"), int) and said["v"] > 1:
+            return int(said["v"])
+    return None
+
+
+async def _check_partitions(log: EventLog, settings: Settings) -> None:
+    """Partitions that were added later would part contacts from their copies, and have no state.
+
+    Raises ConfigurationError with a line for each stream that has others than it was made with, and the way out.
+    """
+    faults = []
+    for spec in stream_specs(settings):  # the settings are as the log says: `differences` has looked
+        found = await log.partitions(spec.name)
+        if found != spec.partitions:
+            faults.append(f"stream {spec.name} has {found} partitions, but the log was made with {spec.partitions}")
+    if faults:
+        raise ConfigurationError([*faults, f"partitions can't be taken away again: {_another(settings)}"])
+
+
+def _another(settings: Settings) -> str:
+    """The way out of a log that can't be gone on with."""
+    if settings.resolved_log_url.startswith("kafka:"):
+        return (
+            "make another log by another prefix in PEGEL_LOG_URL (and the PEGEL_PARTITIONS that are wanted), with an"
+            " empty database, and replay into it what is to be counted"
+        )
+    where = "PEGEL_LOG_URL" if settings.log_url else "PEGEL_DATA_DIR"
+    return f"make another log by another {where}, with an empty database, and replay into it what is to be counted"
