@@ -94,7 +94,7 @@ class Detection:
             make_detector=lambda: NegativeBinomial(bucket_seconds, Zones({"ES": "Europe/Madrid"}, 0)),
             fence=self.fence,
         )
-        self.counts: list[tuple[judging.In, str]] = []
+        self.counts: list[judging.In] = []
         self.outputs: list[LogRecord] = []
         self._ids = count()
 
@@ -123,8 +123,8 @@ class Detection:
     def counts_record(self, minutes: float, record: LogRecord) -> None:
         """Append any record to counts."""
         read = judging.In(len(self.counts), int(at(minutes).timestamp() * 1000), record.encode())
-        self.counts.append((read, record.kind))
-        self.outputs.extend(self.judge.apply([self.counts[-1]]))
+        self.counts.append(read)
+        self.outputs.extend(self.judge.apply([read]))
 
     def _judge(self, minutes: float, outputs: list[LogRecord]) -> None:
         for output in outputs:

@@ -167,15 +167,8 @@ def counts_of(contacts: Mapping[int, Sequence[Record]], rules: counting.Rules) -
 def windows_of(counts: Sequence[Record], rules: judging.Rules, make_detector: Callable[[], Any]) -> dict[str, Outputs]:
     """Stage 2: what a judge that was never disturbed writes of these counts, by stream."""
     judge = Judge(rules, 0, make_detector, Fence())
-    known = []
-    for record in counts:
-        try:
-            kind = head(record.value).kind
-        except msgspec.DecodeError:
-            continue
-        known.append((judging.In(record.offset, record.time_ms, record.value), kind))
     found: dict[str, dict[str, list[Output]]] = {WINDOWS: {}, REJECTED: {}}
-    for output in _made(judge.apply(known)):
+    for output in _made(judge.apply(counts)):
         stream = REJECTED if output.content["kind"] == "rejected" else WINDOWS
         found[stream].setdefault(output.producer, []).append(output)
     return dict(found)
@@ -305,8 +298,9 @@ async def differences_of_log(
     log: EventLog, identity: Identity, settings: Settings, *, whole: bool = True, but: Collection[str] = ()
 ) -> list[str]:
     """Stages 1 and 2 over a log as it stands. whole: it was drained, so nothing may be missing."""
+    # What is read later holds at least all that led to what was read before.
+    streams = {stream: (await read(log, stream))[0] for stream in (WINDOWS, REJECTED, COUNTS)}
     contacts = await read(log, CONTACTS)
-    streams = {stream: (await read(log, stream))[0] for stream in (COUNTS, REJECTED, WINDOWS)}
     counted = counts_of(contacts, counting_rules(identity, settings))
     judged = windows_of(streams[COUNTS], judging_rules(identity, settings), detector_maker(identity, settings))
     expected: dict[str, Outputs] = {

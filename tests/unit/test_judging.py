@@ -165,8 +165,7 @@ def test_a_repeated_counts_record_changes_nothing() -> None:
     d = Detection(partitions=1)
     d.send(0.5, 2)
     d.tick(1.2)
-    read, kind = d.counts[-1]
-    assert d.judge.apply([(read._replace(offset=99), kind)]) == []
+    assert d.judge.apply([d.counts[-1]._replace(offset=99)]) == []
 
 
 class TestStory:

@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pegel.detector import metrics
-from pegel.detector.judge.domain import judging
-from pegel.detector.judge.domain.judging import In, Judge, Rules
+from pegel.detector.judge.domain.judging import STATE_VERSION, Judge, Rules
 from pegel.detector.judge.ports import Detector
 from pegel.detector.state import decode, encode
-from pegel.eventlog.fencing import Fence, Seen, head
+from pegel.eventlog.fencing import Fence, Seen
 from pegel.eventlog.port import COUNTS, REJECTED, WINDOWS, Record
 from pegel.eventlog.processing import Job
 from pegel.runtime import logs
@@ -18,7 +17,6 @@ from pegel.schemas.rejected import RejectedRecord
 
 log = logs.get(__name__)
 PART = "judge"
-STATE_VERSION = getattr(judging, "STATE_VERSION", "none")
 RECORDS_A_TURN = 500
 """Records of counts judged before their windows are appended together."""
 
@@ -32,14 +30,10 @@ class Judging:
 
     @property
     def unreadable(self) -> int:
-        return getattr(self._judge, "unreadable", 0)
+        return self._judge.unreadable
 
     def apply(self, records: Sequence[Record]) -> Sequence[LogRecord]:
-        outputs = self._judge.apply(
-            records
-            if STATE_VERSION != "none"
-            else [(In(r.offset, r.time_ms, r.value), head(r.value).kind) for r in records]
-        )
+        outputs = self._judge.apply(records)
         for refusal in self._judge.refusals:
             log.error("history_refused", reason=refusal)
         self._judge.refusals.clear()

@@ -1,7 +1,7 @@
 """The judge's ports. tests/contract/test_detector.py runs on every implementation."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement
 
@@ -37,4 +37,18 @@ class Detector(Protocol):
 
     def recent(self, segment: int, buckets: int) -> tuple[Ints, Floats]:
         """Observed and expected of the segment's last buckets (at most 24 h of them), oldest first."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """All it knows, as a tree of plain values and arrays (pegel.detector.state); nothing in it is changed later.
+
+        Nothing is judged while it is taken, so it copies and does nothing else.
+        """
+        ...
+
+    def restore(self, tree: Mapping[str, Any]) -> None:
+        """Become what `state` told, tuples as lists; of a fresh detector. The tree's arrays are taken over, not copied.
+
+        From then on the answers are the same to the bit. Raises KeyError, ValueError for a state of other rules.
+        """
         ...

@@ -4,23 +4,28 @@ A bucket is judged once every partition has closed it; partitions are added in t
 changes nothing. What is added to a bucket judged before is passed on as a late window.
 """
 
+from bisect import bisect_right
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NamedTuple, Protocol, Self
 
-import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from pegel.detector.judge.domain.history import History, HistoryParts
 from pegel.detector.judge.domain.judgement import Ints, Judgement
-from pegel.detector.judge.domain.lines import ClaimLine, CountsLine, Row, merged
+from pegel.detector.judge.domain.lines import SMALL_MAX, ClaimLine, CountsLine, HistoryEndLine, HistoryLine, Row, merged
+from pegel.detector.judge.domain.partition import Partition
+from pegel.detector.judge.domain.reading import Reading, Unreadable
 from pegel.detector.judge.domain.segments import Segments
-from pegel.detector.judge.domain.spikes import CLOSE_SECONDS, SpikeTracker
+from pegel.detector.judge.domain.spikes import CLOSE_SECONDS, SpikeTracker, shortened
 from pegel.detector.judge.domain.writing import Writer
 from pegel.schemas.base import LogRecord
-from pegel.schemas.detection import Covered, PartitionTotals, WindowStatus
+from pegel.schemas.detection import Covered, WindowStatus
 
+STATE_VERSION: Final = "judge/1"
+"""Of the tree that `Judge.state` gives; a tree of another version is not restored."""
 MISSING_MS: Final = 60_000
 """Wall mode: a partition that has not closed a bucket this long (append time) after the first one did is left out."""
 LIVE_KEPT_SECONDS: Final = 86_400
@@ -58,24 +63,34 @@ class Fence(Protocol):
     def passes(self, producer: str, epoch: int, output_id: tuple[int, int]) -> bool: ...
 
 
-_counts = msgspec.json.Decoder(CountsLine)
-_claim = msgspec.json.Decoder(ClaimLine)
+class Readable(Protocol):
+    """A record of the log, as far as the judge looks at it."""
+
+    @property
+    def offset(self) -> int: ...
+
+    @property
+    def time_ms(self) -> int: ...
+
+    @property
+    def value(self) -> bytes: ...
 
 
-@dataclass(slots=True)
-class _Partition:
-    first: int | None = None
-    closed_to: int | None = None
-    gaps: list[tuple[int, int]] = field(default_factory=list)
-    pending: dict[int, list[Row]] = field(default_factory=lambda: defaultdict(list))
-    covered: Covered | None = None
+class _Live(NamedTuple):
+    """Live buckets [bucket, to) kept for a history. observed: None for a gap; whole: no partition was left out."""
 
-    def gap(self, bucket: int) -> bool:
-        return any(start <= bucket < end for start, end in self.gaps)
+    bucket: int
+    to: int
+    observed: NDArray[np.int32] | None = None
+    skip: Ints | None = None
+    whole: bool = True
 
 
 class Judge:
-    """The state. `apply` takes the records of counts in order; a replay gives the same outputs."""
+    """The state. `apply` takes the records of counts in order; a replay gives the same outputs.
+
+    No record makes it raise: one that can't be read is quarantined as a whole, and what is read was checked before.
+    """
 
     def __init__(
         self,
@@ -89,20 +104,30 @@ class Judge:
         self._make_detector = make_detector
         self._detector = make_detector()
         self._fence = fence
-        self._partitions = [_Partition() for _ in range(rules.partitions)]
+        self._reading = Reading(
+            wall=rules.clock == "wall",
+            bucket_seconds=rules.bucket_seconds,
+            delay_seconds=rules.delay_seconds,
+            partitions=rules.partitions,
+            dimensions=len(rules.dimensions),
+        )
+        self._partitions = [Partition() for _ in range(rules.partitions)]
         self._segments = Segments(rules.dimensions, rules.max_segments)
         self._known = 0
         # The first bucket judged is the first that begins after the log was made.
         self._first = -(-rules.made_at_ms // (rules.bucket_seconds * 1000)) if rules.clock == "wall" else None
         self._next = self._first
-        self._gaps: deque[tuple[int, int]] = deque()
+        self._gaps: list[tuple[int, int]] = []
+        """Apart and in order."""
         self._spikes = SpikeTracker(rules.bucket_seconds)
         self._closings: deque[tuple[int, int]] = deque()
-        """(closed_to, append time in ms) of the partition that was first to close so far."""
+        """Wall mode: (closed_to, append time in ms) of the partition that was first to close so far."""
         self._late: list[tuple[int, list[Row]]] = []
         self._history = HistoryParts()
-        self._live: list[tuple[int, Ints, Ints | None]] | None = []
+        self._live: list[_Live] | None = []
         self.history_steps = 0
+        self.unreadable = 0
+        """Records quarantined so far."""
         self.refusals: list[str] = []
         self._writer = Writer(epoch, rules.bucket_seconds, self._segments)
         self._time_ms = 0
@@ -120,34 +145,83 @@ class Judge:
     def segments(self) -> int:
         return len(self._segments.names)
 
-    def apply(self, records: Iterable[tuple[In, str]]) -> list[LogRecord]:
-        """Take records (with their kind) in order; returns what is to be appended to windows, in order."""
-        for record, kind in records:
+    def state(self) -> dict[str, Any]:
+        """All but the fence, as a tree (pegel.detector.state): copies, so that judging may go on meanwhile."""
+        return {
+            "next": self._next,
+            "time_ms": self._time_ms,
+            "known": self._known,
+            "contacts": self._writer.contacts,
+            "unreadable": self.unreadable,
+            "history_steps": self.history_steps,
+            "segments": self._segments.state(),
+            "partitions": [partition.state() for partition in self._partitions],
+            "gaps": list(self._gaps),
+            "closings": list(self._closings),
+            "spikes": self._spikes.state(),
+            "history": self._history.state(),
+            "live": None if self._live is None else list(self._live),
+            "detector": self._detector.state(),
+        }
+
+    @classmethod
+    def restored(
+        cls, rules: Rules, epoch: int, make_detector: Callable[[], Any], fence: Fence, tree: Mapping[str, Any]
+    ) -> Self:
+        """A judge that goes on as the one whose state this is (the tree's arrays become its own).
+
+        Raises KeyError, TypeError, ValueError for a tree of another version or of other rules.
+        """
+        judge = cls(rules, epoch, make_detector, fence)
+        if len(tree["partitions"]) != rules.partitions:
+            raise ValueError(f"a state of {len(tree['partitions'])} partitions, not {rules.partitions}")
+        judge._next, judge._time_ms, judge._known = tree["next"], tree["time_ms"], tree["known"]
+        judge._writer.contacts = tree["contacts"]
+        judge.unreadable, judge.history_steps = tree["unreadable"], tree["history_steps"]
+        judge._segments.restore(tree["segments"])
+        judge._partitions = [Partition.restored(partition) for partition in tree["partitions"]]
+        judge._gaps = [(start, end) for start, end in tree["gaps"]]
+        judge._closings.extend((closed_to, time_ms) for closed_to, time_ms in tree["closings"])
+        judge._spikes.restore(tree["spikes"])
+        judge._history.restore(tree["history"])
+        judge._live = None if tree["live"] is None else [_Live(*live) for live in tree["live"]]
+        judge._detector.restore(tree["detector"])
+        return judge
+
+    def apply(self, records: Iterable[Readable]) -> list[LogRecord]:
+        """Take records in order; returns what is to be appended: RejectedRecord to rejected, else to windows."""
+        for record in records:
             self._writer.begin(record.offset)
             self._time_ms = max(self._time_ms, record.time_ms)
-            if kind == "counts":
-                self._take_counts(record.value)
+            try:
+                line = self._reading.line(record.value, self._time_ms)
+            except Unreadable as fault:
+                self.unreadable += 1
+                self._writer.unreadable(fault)
+                continue
+            if isinstance(line, CountsLine):
+                self._take_counts(line)
                 self._judge_ready()
-            elif kind == "claim":
-                claim = _claim.decode(record.value)
-                self._fence.claim(claim.producer, claim.epoch)
-            elif kind in ("history", "history_end"):
-                self._take_history(kind, record.value)
+            elif isinstance(line, ClaimLine):
+                self._fence.claim(line.producer, line.epoch)
+            else:
+                self._take_history(line)
         return self._writer.take()
 
-    def _take_history(self, kind: str, value: bytes) -> None:
+    def _take_history(self, line: HistoryLine | HistoryEndLine) -> None:
         """Learn a history that is whole into a fresh detector, and then the live buckets since."""
         try:
-            history = self._history.take(kind, value)
+            if isinstance(line, HistoryLine):
+                if self._live is not None:  # else it would be refused at its end: its parts are not kept
+                    self._history.take(line)
+                return
+            if self._live is None:
+                raise ValueError(  # noqa: TRY301
+                    f"a history is taken within {LIVE_KEPT_SECONDS // 3600} h of the first live bucket only"
+                )
+            history = self._history.end(line)
         except ValueError as error:
             self.refusals.append(str(error))
-            return
-        if history is None:
-            return
-        if self._live is None:
-            self.refusals.append(
-                f"a history is taken within {LIVE_KEPT_SECONDS // 3600} h of the first live bucket only"
-            )
             return
         for segment in history.segments:
             self._segments.of(segment)
@@ -156,20 +230,24 @@ class Judge:
         self._make_known()
         self._learn(history)
         seconds = self._rules.bucket_seconds
-        for bucket, observed, skip in self._live:
-            whole = np.pad(observed, (0, self._known - len(observed)))
-            self._detector.judge(bucket * seconds, whole)
-            self._detector.learn(bucket * seconds, seconds, whole, skip=skip)
+        for live in self._live:
+            if live.observed is None:
+                self._detector.skip_gap(live.to - live.bucket)
+                continue
+            observed = np.pad(live.observed.astype(np.int64), (0, self._known - len(live.observed)))
+            self._detector.judge(live.bucket * seconds, observed)
+            if live.whole:
+                self._detector.learn(live.bucket * seconds, seconds, observed, skip=live.skip)
 
     def _learn(self, history: History) -> None:
         rows = [self._segments.of(segment) for segment in history.segments]
-        until = self._live[0][0] * self._rules.bucket_seconds if self._live else None
+        until = self._live[0].bucket * self._rules.bucket_seconds if self._live else None
         for number, counts in enumerate(history.counts):
             start = history.start + number * history.step_seconds
             if until is not None and start + history.step_seconds > until:
                 break  # what was seen live is not learnt twice
             observed = np.zeros(self._known, dtype=np.int64)
-            observed[rows] = counts
+            np.add.at(observed, rows, counts)  # several rows are one segment beyond the limit
             self._detector.learn(start, history.step_seconds, observed)
             self.history_steps += 1
 
@@ -180,32 +258,23 @@ class Judge:
             self._detector.add_segments(new)
             self._known += len(new)
 
-    def _take_counts(self, value: bytes) -> None:
-        line = _counts.decode(value)
-        if not self._fence.passes(line.origin.producer, line.origin.epoch, (line.origin.offset, line.origin.place)):
+    def _take_counts(self, line: CountsLine) -> None:
+        origin, rows = line.origin, line.additions
+        if not self._fence.passes(origin.producer, origin.epoch, (origin.offset, origin.place)):
             return
-        partition = self._partitions[line.origin.partition]
-        rows = line.additions
+        partition = self._partitions[origin.partition]
         late: dict[int, list[Row]] = defaultdict(list)
         for bucket, cell, contacts, handled in zip(
             rows.bucket, rows.cell, rows.contacts, rows.handled_seconds, strict=True
         ):
             judged = bucket < self._next if self._next is not None else bucket < line.closed_from
             (late if judged else partition.pending)[bucket].append((rows.cells[cell], contacts, handled))
-        if not line.last:
-            self._late.extend(sorted(late.items()))
-            return
-        if partition.first is None:
-            partition.first = partition.closed_to = line.closed_from
-        if line.gap_from < line.gap_to:
-            partition.gaps.append((line.gap_from, line.gap_to))
-        partition.closed_to = max(partition.closed_to or 0, line.closed_to)
-        if not self._closings or line.closed_to > self._closings[-1][0]:
-            self._closings.append((line.closed_to, self._time_ms))
-        partition.covered = Covered(
-            partition=line.origin.partition, offset=line.origin.offset, totals=PartitionTotals(**line.totals)
-        )
         self._late.extend(sorted(late.items()))
+        if not line.last:
+            return
+        partition.closed(line, self._first)
+        if self._rules.clock == "wall" and (not self._closings or line.closed_to > self._closings[-1][0]):
+            self._closings.append((line.closed_to, self._time_ms))
         if self._next is None and all(p.first is not None for p in self._partitions):
             self._next = min(p.first for p in self._partitions if p.first is not None)
 
@@ -214,24 +283,21 @@ class Judge:
         self._pass_on_late()
         while self._next is not None:
             bucket = self._next
+            while self._closings and self._closings[0][0] <= bucket:
+                self._closings.popleft()
             missing = tuple(n for n, p in enumerate(self._partitions) if p.closed_to is None or p.closed_to <= bucket)
-            if missing and (len(missing) == len(self._partitions) or not self._waited_for(bucket)):
-                return
+            if missing and (len(missing) == len(self._partitions) or not self._waited_for_missing()):
+                break
             if any(p.gap(bucket) for p in self._partitions):
                 self._gap(bucket)
             else:
                 self._observed(bucket, missing)
             for p in self._partitions:
-                p.gaps = [g for g in p.gaps if g[1] > self._next]
-            while self._gaps and (self._next - self._gaps[0][1]) * self._rules.bucket_seconds > GAPS_KEPT_SECONDS:
-                self._gaps.popleft()
+                p.judged_to(self._next)
             self._pass_on_late()
 
-    def _waited_for(self, bucket: int) -> bool:
-        if self._rules.clock != "wall":
-            return False
-        while self._closings and self._closings[0][0] <= bucket:
-            self._closings.popleft()
+    def _waited_for_missing(self) -> bool:
+        """Whether the first partition to close the next bucket did so long enough ago; never in data mode."""
         return bool(self._closings) and self._time_ms >= self._closings[0][1] + MISSING_MS
 
     def _collect(self, bucket: int) -> list[Row]:
@@ -249,7 +315,8 @@ class Judge:
         judgement: Judgement = self._detector.judge(start, np.maximum(observed, 0))
         spiking = sorted(self._spikes.up)
         skip = np.array(spiking, dtype=np.int64) if spiking else None
-        self._keep_live(bucket, observed, skip)
+        kept = np.clip(observed, 0, SMALL_MAX).astype(np.int32)
+        self._keep_live(_Live(bucket, bucket + 1, kept, skip, whole=not missing))
         # An incident is not learnt, and neither is a bucket that nobody saw whole.
         if not missing:
             self._detector.learn(start, self._rules.bucket_seconds, np.maximum(observed, 0), skip=skip)
@@ -258,13 +325,14 @@ class Judge:
         self._follow_spikes(bucket, observed, judgement)
         self._writer.bucket(bucket, bucket + 1, "observed", missing, self._covered())
 
-    def _keep_live(self, bucket: int, observed: Ints, skip: Ints | None) -> None:
-        """Keep the first live buckets for a history that may still come."""
-        if self._live is None:
+    def _keep_live(self, live: _Live) -> None:
+        """Keep the first live buckets for a history that may still come; after a day none is taken."""
+        if self._live is None or (not self._live and live.observed is None):
             return
-        self._live.append((bucket, observed, skip))
-        if (bucket - self._live[0][0]) * self._rules.bucket_seconds >= LIVE_KEPT_SECONDS:
+        self._live.append(live)
+        if (live.bucket - self._live[0].bucket) * self._rules.bucket_seconds >= LIVE_KEPT_SECONDS:
             self._live = None
+            self._history.drop()
 
     def _gap(self, bucket: int) -> None:
         """A gap: what was counted is passed on and charged; a run of empty gaps is one record."""
@@ -281,10 +349,23 @@ class Judge:
             else:
                 to = filled[0] if filled else end
             self._detector.skip_gap(to - bucket)
-            self._gaps.append((bucket, to))
+            self._keep_live(_Live(bucket, to))
+            self._remember_gap(bucket, to)
             self._next = to
             self._writer.bucket(bucket, to, "gap", (), self._covered())
             bucket = to
+
+    def _remember_gap(self, start: int, end: int) -> None:
+        if self._gaps and self._gaps[-1][1] == start:
+            start = self._gaps.pop()[0]
+        self._gaps.append((start, end))
+        old = end - GAPS_KEPT_SECONDS // self._rules.bucket_seconds
+        if self._gaps[0][1] < old:
+            self._gaps = [gap for gap in self._gaps if gap[1] >= old]
+
+    def _in_gap(self, bucket: int) -> bool:
+        after = bisect_right(self._gaps, bucket, key=lambda gap: gap[0])
+        return after > 0 and bucket < self._gaps[after - 1][1]
 
     def _pass_on_late(self) -> None:
         late, self._late = self._late, []
@@ -294,7 +375,7 @@ class Judge:
             status: WindowStatus = "late"
             if self._first is not None and bucket < self._first:
                 status = "early"
-            elif any(start <= bucket < end for start, end in self._gaps):
+            elif self._in_gap(bucket):
                 status = "gap"
             elif self._next is not None:
                 for number, (_, contacts, _) in zip(numbers, rows, strict=True):
@@ -318,4 +399,4 @@ class Judge:
         return tuple(p.covered for p in self._partitions if p.covered is not None)
 
     def _name(self, row: int) -> str:
-        return "/".join(self._segments.names[row])
+        return shortened("/".join(self._segments.names[row]))

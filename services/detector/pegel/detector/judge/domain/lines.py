@@ -1,45 +1,85 @@
-"""What the judge reads of the stream counts: the counter's records, by the fields that are used; rows of additions."""
+"""What the judge reads of the stream counts: the fields that are used of each kind of record; rows of additions.
 
-import msgspec
+Numbers are bounded here as far as a field can tell by itself; `reading` checks what fields say together.
+"""
+
+from datetime import datetime
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
 
 Row = tuple[dict[str, str], int, int]
 """Cell, contacts, handled seconds."""
 
+SMALL_MAX: Final = 2**31 - 1
+LARGE_MAX: Final = 2**53
+Contacts = Annotated[int, Meta(ge=-SMALL_MAX, le=SMALL_MAX)]
+"""Added to one cell of one bucket by one record."""
+Sum = Annotated[int, Meta(ge=-LARGE_MAX, le=LARGE_MAX)]
+Place = Annotated[int, Meta(ge=0, le=LARGE_MAX)]
+"""An offset, an epoch, or any other count of records."""
+Small = Annotated[int, Meta(ge=0, le=SMALL_MAX)]
+Aware = Annotated[datetime, Meta(tz=True)]
+Id = Annotated[str, Meta(max_length=64)]
 
-class ClaimLine(msgspec.Struct):
+
+class HeadLine(Struct):
+    """What every record begins with."""
+
+    kind: str
+    v: int = 1
+
+
+class ClaimLine(Struct):
     """What is read of a ClaimRecord."""
 
     producer: str
-    epoch: int
+    epoch: Place
 
 
-class OriginLine(msgspec.Struct):
+class OriginLine(Struct):
     producer: str
-    epoch: int
-    partition: int
-    offset: int
-    place: int
+    epoch: Place
+    partition: Place
+    offset: Place
+    place: Place
 
 
-class AdditionsLine(msgspec.Struct):
+class AdditionsLine(Struct):
     cells: list[dict[str, str]]
-    bucket: list[int]
-    cell: list[int]
-    contacts: list[int]
-    handled_seconds: list[int]
+    bucket: list[Sum]
+    cell: list[Sum]
+    contacts: list[Contacts]
+    handled_seconds: list[Sum]
 
 
-class CountsLine(msgspec.Struct):
+class CountsLine(Struct):
     """What is read of a CountsRecord. It was written by our own counter, so it needs no second pydantic."""
 
     origin: OriginLine
-    closed_from: int
-    closed_to: int
-    gap_from: int
-    gap_to: int
+    closed_from: Sum
+    closed_to: Sum
+    gap_from: Sum
+    gap_to: Sum
     additions: AdditionsLine
-    totals: dict[str, int]
+    totals: dict[str, Sum]
     last: bool = True
+
+
+class HistoryLine(Struct):
+    """What is read of a HistoryRecord."""
+
+    id: Id
+    part: Small
+    start: Aware
+    step_seconds: Annotated[int, Meta(gt=0, le=7 * 86_400)]
+    segments: list[tuple[str, ...]]
+    counts: list[list[Small]]
+
+
+class HistoryEndLine(Struct):
+    id: Id
+    parts: Small
 
 
 def merged(rows: list[Row]) -> list[Row]:

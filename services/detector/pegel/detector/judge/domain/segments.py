@@ -1,13 +1,17 @@
 """Segments: numbers for the values of the segment dimensions, in the order in which they were first counted."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 UNKNOWN: Final = "unknown"
 OTHER: Final = "other"
 
 
 class Segments:
-    """names[number] are the values of a segment. Beyond max_segments a further one is counted under topic `other`."""
+    """names[number] are the values of a segment. Beyond max_segments a further one is counted under topic `other`,
+
+    and beyond as many again under `other` in all dimensions: so there are never more than twice as many, and one.
+    """
 
     def __init__(self, dimensions: tuple[str, ...], max_segments: int) -> None:
         self._dimensions, self._max = dimensions, max_segments
@@ -30,12 +34,21 @@ class Segments:
         found = self._numbers.get(values)
         return found if found is not None else self._add(values)
 
+    def state(self) -> dict[str, Any]:
+        return {"names": list(self.names), "refused": list(self._refused)}
+
+    def restore(self, tree: Mapping[str, Any]) -> None:
+        self.names = [tuple(name) for name in tree["names"]]
+        self._numbers = {name: number for number, name in enumerate(self.names)}
+        self._refused = dict.fromkeys(tuple(values) for values in tree["refused"])
+
     def _add(self, values: tuple[str, ...]) -> int:
         if len(self.names) >= self._max and values[self._topic_at] != OTHER:
             if len(self._refused) < self._max:
                 self._refused[values] = None
-            other = (*values[: self._topic_at], OTHER, *values[self._topic_at + 1 :])
-            return self._numbers[other] if other in self._numbers else self._add(other)
+            return self.of((*values[: self._topic_at], OTHER, *values[self._topic_at + 1 :]))
+        if len(self.names) >= 2 * self._max and any(value != OTHER for value in values):
+            return self.of((OTHER,) * len(values))
         self._numbers[values] = len(self.names)
         self.names.append(values)
         return self._numbers[values]

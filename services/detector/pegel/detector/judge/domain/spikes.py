@@ -1,9 +1,10 @@
 """Spikes: episodes in which a segment is above its baseline beyond chance: opened, updated, resolved."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Final
+from hashlib import blake2b
+from typing import Any, Final
 
 import numpy as np
 
@@ -20,6 +21,7 @@ HOLD_SECONDS_MAX: Final = 3600
 """Only windows up to this keep a spike up: a day's sum stays high for a day after the trouble is over."""
 EXCESS_MIN: Final = 5.0
 """Contacts in the most telling window beyond what was expected."""
+NAME_MAX: Final = 200
 GROWN: Final = 1.25
 """An update is written when the excess has grown by a quarter since the last."""
 
@@ -101,6 +103,13 @@ class SpikeTracker:
         spike = self.up.get(row)
         if spike is not None and bucket_start >= spike.onset:
             spike.observed += contacts
+
+    def state(self) -> dict[str, Any]:
+        return {"up": [asdict(spike) for spike in self.up.values()], "quiet_since": list(self._quiet_since.items())}
+
+    def restore(self, tree: Mapping[str, Any]) -> None:
+        self.up = {spike["row"]: Spike(**spike) for spike in tree["up"]}
+        self._quiet_since = dict(tree["quiet_since"])
 
     def _end(self, row: int) -> Spike:
         spike = self.up.pop(row)
@@ -189,3 +198,10 @@ def length_words(seconds: int) -> str:
 def number_words(value: float) -> str:
     """An expected count as a person says it: one decimal below 10, 'almost none' below 0.1."""
     return "almost none" if value < 0.1 else f"{value:.1f}" if value < 10 else f"{value:.0f}"
+
+
+def shortened(name: str) -> str:
+    """A segment's name as part of an id, which has 256 characters; what is cut off stands as its hash."""
+    if len(name) <= NAME_MAX:
+        return name
+    return f"{name[: NAME_MAX - 17]}~{blake2b(name.encode(), digest_size=8).hexdigest()}"

@@ -1,4 +1,4 @@
-"""What the judge writes to windows: records with their ids, in order, split where a bucket is large."""
+"""What the judge writes to windows and rejected: records with their ids, in order, split where a bucket is large."""
 
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, cast
@@ -7,6 +7,7 @@ import numpy as np
 
 from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement
 from pegel.detector.judge.domain.lines import Row
+from pegel.detector.judge.domain.reading import Unreadable
 from pegel.detector.judge.domain.segments import Segments
 from pegel.detector.judge.domain.spikes import Spike, explain
 from pegel.schemas.base import LogRecord, Origin
@@ -19,6 +20,7 @@ from pegel.schemas.detection import (
     WindowRecord,
     WindowStatus,
 )
+from pegel.schemas.rejected import FieldError, RejectedRecord
 
 SEGMENTS_A_RECORD: Final = 2_000
 ROWS_A_RECORD: Final = 1_500
@@ -133,10 +135,11 @@ class Writer:
                 onset=datetime.fromtimestamp(spike.onset, UTC),
                 opened_at=datetime.fromtimestamp(spike.opened_at, UTC),
                 window_seconds=spike.window_seconds,
-                observed=spike.window_observed,
-                expected=round(spike.window_expected, 4),
-                observed_since_onset=spike.observed,
-                expected_since_onset=round(spike.expected, 4),
+                # Amendments take contacts out again, and sums of floats drift: neither makes a count negative.
+                observed=max(0, spike.window_observed),
+                expected=max(0.0, round(spike.window_expected, 4)),
+                observed_since_onset=max(0, spike.observed),
+                expected_since_onset=max(0.0, round(spike.expected, 4)),
                 score=round(spike.score, 3),
                 model=model,
                 explanation=explain(spike, ", ".join(reversed(segment)), end=end),
@@ -164,6 +167,20 @@ class Writer:
                 windows_contacts=self.contacts,
                 segments=len(self._segments.names),
                 segments_refused=self._segments.refused,
+            )
+        )
+
+    def unreadable(self, fault: Unreadable) -> None:
+        """The input record was not taken."""
+        reason = str(fault).encode("utf-8", "replace").decode()
+        self._outputs.append(
+            RejectedRecord(
+                reason="unreadable",
+                what="record",
+                errors=(FieldError(field=fault.field[:200], reason=reason[:300]),),
+                partition=0,
+                offset=self._offset,
+                origin=self._origin(),
             )
         )
 

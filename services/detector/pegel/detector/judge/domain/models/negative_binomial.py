@@ -6,8 +6,8 @@ P(NB >= Y), variance E + E^2 (c + u): c over-dispersion of such windows, learnt;
 Method A of the plan's measurements, in its simplest form; the issue Detection replaces it.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 from scipy.special import betainc, gammaincc
@@ -32,6 +32,15 @@ SPREAD_MEMORY: Final = 0.999
 DISPERSION_RANGE: Final = (0.01, 1.0)
 OWN_SECONDS_MIN: Final = DAY
 """A segment is not judged before this much has been learnt."""
+RING_MAX: Final = 2**31 - 1
+"""What lies beyond in one bucket is cut: the ring holds 32 bits."""
+_ARRAYS: Final = (
+    "learnt_seconds", "sums", "hours", "last_week", "level_observed", "level_expected", "ring_observed",
+    "ring_expected", "window_observed", "window_expected", "block_observed", "block_expected", "spread",
+    "spread_weight",
+)  # fmt: skip
+"""What a state holds whatever the hour; _RATES are looked up once an hour, so they can't be made again from these."""
+_RATES: Final = ("rates", "base_rates", "doubt")
 
 
 class NegativeBinomial:
@@ -52,11 +61,12 @@ class NegativeBinomial:
         self._learnt_seconds = np.zeros(0)
         self._sums = np.zeros((0, HOURS_OF_WEEK))
         self._hours = np.zeros((0, HOURS_OF_WEEK))
-        self._last_week = np.full((0, HOURS_OF_WEEK), -1, dtype=np.int64)
+        self._last_week = np.full((0, HOURS_OF_WEEK), -1, dtype=np.int16)
         self._level_observed = np.zeros(0)
         self._level_expected = np.zeros(0)
-        self._ring_observed = np.zeros((self._ring_length, 0), dtype=np.int64)
-        self._ring_expected = np.zeros((self._ring_length, 0))
+        # A day of buckets of every segment: most of the state, so in half the bits. Sums of them are in 64.
+        self._ring_observed = np.zeros((self._ring_length, 0), dtype=np.int32)
+        self._ring_expected = np.zeros((self._ring_length, 0), dtype=np.float32)
         self._window_observed = np.zeros((len(self._windows), 0), dtype=np.int64)
         self._window_expected = np.zeros((len(self._windows), 0))
         self._block_observed = np.zeros((len(self._windows), 0))
@@ -132,7 +142,7 @@ class NegativeBinomial:
         rows = rows[learnt]
         slot = slots[self._zone_of[rows]]
         week = start // (7 * DAY)
-        past = self._last_week[rows, slot]
+        past = self._last_week[rows, slot].astype(np.int64)
         keep = np.where(past < 0, 1.0, WEEK_MEMORY ** np.maximum(0, week - past))
         y = observed[rows]
         exposure = seconds / HOUR
@@ -162,6 +172,27 @@ class NegativeBinomial:
                 self._spread_weight[number] = self._spread_weight[number] * SPREAD_MEMORY + normal**2
                 self._block_observed[number], self._block_expected[number] = 0.0, 0.0
 
+    def state(self) -> dict[str, Any]:
+        arrays = {name: getattr(self, f"_{name}").copy() for name in (*_ARRAYS, *_RATES)}
+        return {
+            "segments": list(self._segments),
+            "filled": self._filled,
+            "at": self._at,
+            "rates_hour": self._rates_hour,
+            **arrays,
+        }
+
+    def restore(self, tree: Mapping[str, Any]) -> None:
+        self.add_segments([tuple(segment) for segment in tree["segments"]])
+        self._filled, self._at, self._rates_hour = tree["filled"], tree["at"], tree["rates_hour"]
+        for name in _ARRAYS:
+            made, saved = getattr(self, f"_{name}"), tree[name]
+            if saved.shape != made.shape or saved.dtype != made.dtype:
+                raise ValueError(f"{name} is of shape {saved.shape}, not {made.shape}: a state of other rules")
+            setattr(self, f"_{name}", saved)
+        for name in _RATES:
+            setattr(self, f"_{name}", tree[name])
+
     def skip_gap(self, buckets: int) -> None:
         if buckets >= self._ring_length:
             self._ring_observed[:], self._ring_expected[:] = 0, 0.0
@@ -174,17 +205,24 @@ class NegativeBinomial:
     def add_late(self, buckets_ago: int, segment: int, contacts: int) -> None:
         if buckets_ago > min(self._ring_length, self._filled):
             return
-        self._ring_observed[(self._at - buckets_ago) % self._ring_length, segment] += contacts
+        place = (self._at - buckets_ago) % self._ring_length
+        before = int(self._ring_observed[place, segment])
+        after = max(-RING_MAX, min(before + contacts, RING_MAX))
+        self._ring_observed[place, segment] = after
         for number, length in enumerate(self._lengths):
             if buckets_ago <= length:
-                self._window_observed[number, segment] += contacts
+                self._window_observed[number, segment] += after - before
 
     def recent(self, segment: int, buckets: int) -> tuple[Ints, Floats]:
         count = min(buckets, self._ring_length, self._filled)
         order = (self._at - count + np.arange(count)) % self._ring_length
-        return self._ring_observed[order, segment], self._ring_expected[order, segment]
+        seen, normal = self._ring_observed[order, segment], self._ring_expected[order, segment]
+        return seen.astype(np.int64), normal.astype(np.float64)
 
     def _push(self, observed: Ints, expected: Floats) -> None:
+        # What enters a sum is what will leave it: as the ring holds it.
+        observed = np.minimum(observed, RING_MAX)
+        expected = expected.astype(np.float32).astype(np.float64)
         for number, length in enumerate(self._lengths):
             leaving = (self._at - length) % self._ring_length
             self._window_observed[number] += observed - self._ring_observed[leaving]
@@ -196,7 +234,9 @@ class NegativeBinomial:
         if self._at == 0:
             # Sums of floats drift; once a turn they are added afresh.
             for number, length in enumerate(self._lengths):
-                self._window_expected[number] = self._ring_expected[self._ring_length - length :].sum(axis=0)
+                self._window_expected[number] = self._ring_expected[self._ring_length - length :].sum(
+                    axis=0, dtype=np.float64
+                )
 
     def _slots(self, hour: int) -> Ints:
         return np.array([hour_of_week(zone, hour) for zone in self._zone_names], dtype=np.int64)

@@ -1,7 +1,7 @@
 """river's GaussianScorer, one a segment and hour of the local week: a second detector behind the same port."""
 
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -74,6 +74,32 @@ class RiverGaussian:
                 if row not in skipped:
                     self._scorers[row, self._slot(row, start)].learn_one(None, self._learning[row])
                 self._learning[row] = 0.0
+
+    def state(self) -> dict[str, Any]:
+        taught = [(*at, scorer.gaussian._var) for at, scorer in self._scorers.items() if scorer.gaussian.n_samples]
+        return {
+            "segments": list(self._segments),
+            "learning": list(self._learning),
+            "learnt_seconds": self._learnt_seconds,
+            "observed": [observed.copy() for observed in self._observed],
+            "expected": list(self._expected),
+            # Of each scorer that has learnt: its segment and hour, and the three numbers of its running variance.
+            "row": np.array([row for row, _, _ in taught], dtype=np.int32),
+            "slot": np.array([slot for _, slot, _ in taught], dtype=np.int16),
+            "learnt": np.array([var.mean.n for _, _, var in taught]),
+            "mean": np.array([var.mean._mean for _, _, var in taught]),
+            "squares": np.array([var._S for _, _, var in taught]),
+        }
+
+    def restore(self, tree: Mapping[str, Any]) -> None:
+        self.add_segments([tuple(segment) for segment in tree["segments"]])
+        self._learning, self._learnt_seconds = list(tree["learning"]), tree["learnt_seconds"]
+        self._observed.extend(tree["observed"])
+        self._expected.extend(tree["expected"])
+        taught = (tree[name].tolist() for name in ("row", "slot", "learnt", "mean", "squares"))
+        for row, slot, learnt, mean, squares in zip(*taught, strict=True):
+            var = self._scorers[row, slot].gaussian._var
+            var.mean.n, var.mean._mean, var._S = learnt, mean, squares
 
     def skip_gap(self, buckets: int) -> None:
         for _ in range(min(buckets, self._observed.maxlen or 0)):
