@@ -199,8 +199,15 @@ async def test_partitions_of_state_are_apart(log: EventLog) -> None:
 def counts(epoch: int, offset: int, producer: str = "counter/1") -> NewRecord:
     """An output, as a counter writes it."""
     origin = Origin(producer=producer, epoch=epoch, partition=1, offset=offset, place=0)
-    common = {"closed_from": 1, "closed_to": 2, "gap_from": 1, "gap_to": 1}
-    record = CountsRecord(origin=origin, additions=Additions(), totals=PartitionTotals(), **common)
+    record = CountsRecord(
+        origin=origin,
+        closed_from=1,
+        closed_to=2,
+        gap_from=1,
+        gap_to=1,
+        additions=Additions(),
+        totals=PartitionTotals(),
+    )
     return NewRecord(record.encode())
 
 

@@ -401,7 +401,7 @@ async def test_input_that_is_kept_no_more_stops_the_start_until_the_loss_is_acce
     with pytest.raises(ConfigurationError, match=r"(?s)adder/0.*offset 2.*4 to 5.*accept-loss contacts --partition 0"):
         await Process(log, job()).task
     loss = LossRecord(
-        id="00000000-0000-4000-8000-000000000001", stream=CONTACTS, partition=0, before=4, reason="we know"
+        id="00000000-0000-4000-8000-000000000001", stream="contacts", partition=0, before=4, reason="we know"
     )
     await log.append(META, 0, [NewRecord(loss.encode())])
     async with running(log):

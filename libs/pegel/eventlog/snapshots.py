@@ -11,7 +11,7 @@ The writer that names a manifest knows that it is not void, so whatever stands l
 on every claim is seen.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -99,7 +99,7 @@ class Claim:
             places[stream] = place.offset
         return places
 
-    async def snapshots(self, beat: Callable[[], None] = lambda: None) -> AsyncIterator[Snapshot]:
+    async def snapshots(self, beat: Callable[[], None] = lambda: None) -> AsyncGenerator[Snapshot, None]:
         """Whole snapshots, newest first. beat: called while it reads.
 
         Raises ConfigurationError for a snapshot of another log.
@@ -158,7 +158,7 @@ class Claim:
 
 async def snapshots(
     eventlog: EventLog, partition: int, until: int, log_id: str | None = None, beat: Callable[[], None] = lambda: None
-) -> AsyncIterator[Snapshot]:
+) -> AsyncGenerator[Snapshot, None]:
     """Whole snapshots of a partition of state that stand before `until`, newest first. For tools too.
 
     Raises ConfigurationError for a snapshot of another log (where log_id is given).
