@@ -1,9 +1,9 @@
-"""Cells: the counted fields of a contact, and the part of a contact that the counter reads."""
+"""Cells: combinations of the counted fields of a contact, numbered as they come."""
 
-from datetime import datetime
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
-import msgspec
+from pegel.detector.counter.domain.lines import AmendmentSet, ContactLine
 
 PLAIN: Final = (
     "country", "topic", "channel", "handler", "site", "subtopic", "customer_segment", "nature", "demand", "outcome",
@@ -11,86 +11,50 @@ PLAIN: Final = (
 """Counted fields that are words. `complaint` is counted too (true, false), and attributes that are dimensions."""
 
 
-class ContactLine(msgspec.Struct):
-    """What the counter reads of a contact. Ingest has validated it, so this is quicker than a second pydantic."""
-
-    source: str
-    event_id: str
-    occurred_at: datetime
-    country: str
-    topic: str
-    channel: str
-    v: int = 1
-    kind: str = "contact"
-    handler: str | None = None
-    site: str | None = None
-    subtopic: str | None = None
-    customer_segment: str | None = None
-    nature: str | None = None
-    demand: str | None = None
-    outcome: str | None = None
-    complaint: bool | None = None
-    handled_seconds: int | None = None
-    attributes: dict[str, str] | None = None
-
-
-class AmendmentLine(msgspec.Struct):
-    """What the counter reads of an amendment. `set`: only the fields that were given."""
-
-    source: str
-    event_id: str
-    amendment_id: str
-    v: int = 1
-    void: bool = False
-    set: dict[str, Any] | None = None
-
-
-CellKey = tuple[str | None, ...]
+CellKey = tuple[str | bool | None, ...]
 """Values of PLAIN, then complaint, then the attribute dimensions, in order; None: not said."""
 
 
 class Cells:
     """The dictionary of cells: key to number and back. dimensions: the segment dimensions, attributes included."""
 
-    def __init__(self, dimensions: tuple[str, ...]) -> None:
+    def __init__(self, dimensions: tuple[str, ...], keys: Iterable[CellKey] = ()) -> None:
         self._attributes = tuple(d.removeprefix("attributes.") for d in dimensions if d.startswith("attributes."))
         self.names: tuple[str, ...] = (*PLAIN, "complaint", *(f"attributes.{name}" for name in self._attributes))
-        self._number: dict[CellKey, int] = {}
-        self._keys: list[CellKey] = []
-
-    def number(self, key: CellKey) -> int:
-        found = self._number.get(key)
-        if found is None:
-            found = self._number[key] = len(self._keys)
-            self._keys.append(key)
-        return found
+        self.keys: list[CellKey] = list(keys)
+        self.numbers: dict[CellKey, int] = {key: number for number, key in enumerate(self.keys)}
 
     def of(self, c: ContactLine) -> int:
         """The number of a contact's cell."""
-        said = None if c.complaint is None else "true" if c.complaint else "false"
         key: CellKey = (
             c.country, c.topic, c.channel, c.handler, c.site, c.subtopic, c.customer_segment, c.nature, c.demand,
-            c.outcome, said,
+            c.outcome, c.complaint,
         )  # fmt: skip
         if self._attributes:
             attributes = c.attributes or {}
             key += tuple(attributes.get(name) for name in self._attributes)
-        return self.number(key)
+        number = self.numbers.get(key)
+        return self._new(key) if number is None else number
 
-    def amended(self, number: int, changes: dict[str, Any]) -> int:
+    def _new(self, key: CellKey) -> int:
+        number = self.numbers[key] = len(self.keys)
+        self.keys.append(key)
+        return number
+
+    def amended(self, number: int, changes: AmendmentSet) -> int:
         """The number of the cell that a contact of this cell falls into after the changes."""
-        values = dict(zip(self.names, self._keys[number], strict=True))
-        for name, value in changes.items():
-            if name == "complaint":
-                values[name] = "true" if value else "false"
-            elif name == "attributes":
-                for key in self._attributes:
-                    if key in value:
-                        values[f"attributes.{key}"] = value[key]
-            elif name in values:
-                values[name] = value
-        return self.number(tuple(values.values()))
+        before, attributes = self.keys[number], changes.attributes or {}
+        said = [getattr(changes, name) for name in (*PLAIN, "complaint")]
+        said += [attributes.get(name) for name in self._attributes]
+        key = tuple(old if new is None else new for old, new in zip(before, said, strict=True))
+        found = self.numbers.get(key)
+        return self._new(key) if found is None else found
 
     def words(self, number: int) -> dict[str, str]:
         """A cell as it stands in records: what was said, by name."""
-        return {name: value for name, value in zip(self.names, self._keys[number], strict=True) if value is not None}
+        values = zip(self.names, self.keys[number], strict=True)
+        return {
+            name: value if isinstance(value, str) else "true" if value else "false"
+            for name, value in values
+            if value is not None
+        }

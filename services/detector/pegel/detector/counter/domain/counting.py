@@ -1,27 +1,55 @@
 """Counts the contacts of one partition: exact de-duplication, amendments, buckets that close by the log's time."""
 
-from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
-from hashlib import blake2b
-from typing import Any, Final, Literal, NamedTuple
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, NamedTuple, Self
 
-import msgspec
+import numpy as np
 
-from pegel.detector.counter.domain.cells import AmendmentLine, Cells, ContactLine
+from pegel.detector.counter.domain.cells import Cells
+from pegel.detector.counter.domain.known import Known, Place
+from pegel.detector.counter.domain.lines import (
+    Amending,
+    AmendmentLine,
+    ContactLine,
+    KindLine,
+    Read,
+    Unreadable,
+    read,
+)
 from pegel.schemas.base import LogRecord, Origin
 from pegel.schemas.detection import Additions, CountsRecord, PartitionTotals
 from pegel.schemas.rejected import FieldError, RejectedReason, RejectedRecord
 
+STATE_VERSION: Final = "counter/1"
+"""Of what `state` returns; `restored` takes no other."""
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 ROWS_MAX: Final = 2_500
 """Rows of additions a record: 2,500 of some 150 bytes stay below the 512 KiB of a record."""
+CHUNK: Final = 8_192
+"""Records whose identities are looked up together."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+# What a contact was counted as, in 63 bits: 39 of the bucket, 22 of the handled seconds (up to 30 days), two marks.
+_AMENDED: Final = 1
+_VOID: Final = 2
+_MARKS: Final = _AMENDED | _VOID
+_HANDLED_BITS: Final = 22
+_BUCKET_AT: Final = 2 + _HANDLED_BITS
+_BUCKET_ZERO: Final = 1 << 36
+"""Buckets of the years 1 to 9999 lie within, at a second each."""
+
+
+def _fact(bucket: int, handled: int, marks: int = 0) -> int:
+    return bucket + _BUCKET_ZERO << _BUCKET_AT | handled << 2 | marks
 
 
 class In(NamedTuple):
-    """A record of contacts as the counter takes it."""
+    """A record of contacts, the least of it."""
 
     offset: int
     time_ms: int
@@ -41,15 +69,6 @@ class Rules:
     horizon_hours: float
 
 
-class _Counted(NamedTuple):
-    """What a contact was counted as."""
-
-    bucket: int
-    cell: int
-    handled_seconds: int
-    amended: bool
-
-
 @dataclass(slots=True)
 class _Totals:
     contacts: int = 0
@@ -60,18 +79,6 @@ class _Totals:
     counted: int = 0
 
 
-class _Kind(msgspec.Struct):
-    kind: str
-    v: int = 1
-    at: datetime | None = None
-
-
-_kind = msgspec.json.Decoder(_Kind)
-_contact = msgspec.json.Decoder(ContactLine)
-_amendment = msgspec.json.Decoder(AmendmentLine)
-_CONTACT_HEAD: Final = b'{"kind":"contact","v":1,'
-
-
 @dataclass(slots=True)
 class PartitionCounter:
     """The state of one partition. Feed `apply` the partition's records in order; a replay gives the same outputs."""
@@ -79,11 +86,16 @@ class PartitionCounter:
     partition: int
     epoch: int
     rules: Rules
+    unreadable: int = field(init=False, default=0)
+    """Records that could not be read so far."""
     _cells: Cells = field(init=False)
-    _known: dict[bytes, _Counted | None] = field(init=False, default_factory=dict)
-    _hours: deque[tuple[int, list[bytes]]] = field(init=False, default_factory=deque)
-    _amendments: dict[tuple[str, str], None] = field(init=False, default_factory=dict)
+    _known: Known = field(init=False, default_factory=Known)
+    _hour: int = field(init=False, default=0)
+    """Of append time; in data mode always 0, so that nothing grows old."""
+    _cutoff: int = field(init=False, default=0)
+    """The first hour of the horizon: what was noted before is not known."""
     _pending: dict[int, dict[int, list[int]]] = field(init=False, default_factory=dict)
+    """Bucket to cell to contacts and handled seconds, added and not yet told."""
     _time_ms: int = field(init=False, default=0)
     _append_ms: int = field(init=False, default=0)
     _next: int | None = field(init=False, default=None)
@@ -100,6 +112,37 @@ class PartitionCounter:
             # The first bucket judged is the first that begins after the log was made.
             self._open(-(-self.rules.made_at_ms // self._bucket_ms))
 
+    def state(self) -> dict[str, Any]:
+        """All of it, for a snapshot: plain values and arrays, none of which is changed afterwards."""
+        pending = [(bucket, cell, *row) for bucket, rows in self._pending.items() for cell, row in rows.items()]
+        return {
+            "append_ms": self._append_ms,
+            "cells": [list(key) for key in self._cells.keys],
+            "close_ms": self._close_ms,
+            "hour": self._hour,
+            "known": self._known.state(),
+            "next": self._next,
+            "pending": np.array(pending, np.int64).reshape(-1, 4),
+            "time_ms": self._time_ms,
+            "totals": asdict(self._totals),
+            "unreadable": self.unreadable,
+        }
+
+    @classmethod
+    def restored(cls, partition: int, epoch: int, rules: Rules, tree: dict[str, Any]) -> Self:
+        """A counter that goes on where the one whose state this is stood."""
+        counter = cls(partition, epoch, rules)
+        counter._append_ms, counter._time_ms = tree["append_ms"], tree["time_ms"]
+        counter._next, counter._close_ms = tree["next"], tree["close_ms"]
+        counter._cells = Cells(rules.dimensions, map(tuple, tree["cells"]))
+        counter._known = Known.restored(tree["known"])
+        for bucket, cell, contacts, handled in tree["pending"].tolist():
+            counter._pending.setdefault(bucket, {})[cell] = [contacts, handled]
+        counter._totals = _Totals(**tree["totals"])
+        counter.unreadable = tree["unreadable"]
+        counter._turn_hour(tree["hour"])
+        return counter
+
     @property
     def _bucket_ms(self) -> int:
         return self.rules.bucket_seconds * 1000
@@ -109,44 +152,76 @@ class PartitionCounter:
         """Contacts read so far, and how many of them were copies."""
         return self._totals.contacts, self._totals.copies
 
-    def apply(self, records: Iterable[In]) -> list[LogRecord]:
+    def apply(self, records: Iterable[Read]) -> list[LogRecord]:
         """Take records in order; returns CountsRecord and RejectedRecord in the order they arose."""
-        wall = self.rules.clock == "wall"
-        bucket_seconds = self.rules.bucket_seconds
-        known, totals, cells = self._known, self._totals, self._cells
-        hour_keys: list[bytes] = self._hours[-1][1] if self._hours else []
-        for offset, time_ms, key, value in records:
-            self._place = 0
-            if time_ms > self._append_ms:
-                self._append_ms = time_ms
-                if not self._hours or time_ms // HOUR_MS > self._hours[-1][0]:
-                    hour_keys = self._turn_hour(time_ms // HOUR_MS)
-                if wall and time_ms >= self._close_ms:
-                    self._advance(time_ms, offset)
-            contact = self._contact(offset, key, value)
-            if contact is None:
-                continue
-            identity = key if key is not None and len(key) == 16 else identity_of(contact.source, contact.event_id)
-            bucket = int(contact.occurred_at.timestamp()) // bucket_seconds
-            cell = cells.of(contact)
-            handled = contact.handled_seconds or 0
-            totals.contacts += 1
-            before = known.get(identity)
-            if before is None and identity not in known:
-                known[identity] = _Counted(bucket, cell, handled, False)
-                hour_keys.append(identity)
-                self._add(bucket, cell, 1, handled)
-                continue
-            totals.copies += 1
-            if before is not None and not before.amended and before[:3] != (bucket, cell, handled):
-                totals.conflicts += 1
-                self._reject(
-                    offset, "conflict", "contact", "event_id",
-                    "counted before with other values; changes are made by amendments",
-                    source=contact.source, event_id=contact.event_id,
-                )  # fmt: skip
+        records = records if isinstance(records, Sequence) else list(records)
+        for first in range(0, len(records), CHUNK):
+            self._apply(records[first : first + CHUNK])
+            self._known.settle(self._hour, self._cutoff)
         outputs, self._outputs = self._outputs, []
         return outputs
+
+    def _apply(self, records: Sequence[Read]) -> None:
+        """First all are read and their identities looked up together; then each is counted, in order."""
+        lines, identities = read(records)
+        known, found = self._known.open, self._known.find([each for each in identities if each])
+        totals, pending, cell_of = self._totals, self._pending, self._cells.of
+        bucket_seconds, hour, cutoff = self.rules.bucket_seconds, self._hour, self._cutoff
+        identity_at = iter(identities)
+        for record, line in zip(records, lines, strict=True):
+            self._place = 0
+            identity = next(identity_at)
+            if record.time_ms > self._append_ms:
+                self._pass(record.time_ms, record.offset)
+                hour, cutoff = self._hour, self._cutoff
+            if not isinstance(line, ContactLine):
+                if isinstance(line, Amending):
+                    self._amend(line.line, record.offset, identity, next(identity_at), found)
+                else:
+                    self._other(line, record.offset)
+                continue
+            since = line.occurred_at - _EPOCH
+            bucket = (since.days * 86_400 + since.seconds) // bucket_seconds
+            cell = cell_of(line)
+            handled = line.handled_seconds or 0
+            fact = bucket + _BUCKET_ZERO << _BUCKET_AT | handled << 2
+            totals.contacts += 1
+            before = known.get(identity) or found.get(identity)
+            if before is None or before[2] < cutoff:
+                known[identity] = (fact, cell, hour)
+                totals.open += 1
+                rows = pending.get(bucket)
+                if rows is None:
+                    rows = pending[bucket] = {}
+                row = rows.get(cell)
+                if row is None:
+                    rows[cell] = [1, handled]
+                else:
+                    row[0] += 1
+                    row[1] += handled
+                continue
+            totals.copies += 1
+            if (before[0] != fact or before[1] != cell) and not before[0] & _MARKS:
+                totals.conflicts += 1
+                self._reject(
+                    record.offset, "conflict", "contact", "event_id",
+                    "counted before with other values; changes are made by amendments",
+                    source=line.source, event_id=line.event_id,
+                )  # fmt: skip
+
+    def _pass(self, time_ms: int, offset: int) -> None:
+        """The log's time moves on."""
+        self._append_ms = time_ms
+        if self.rules.clock == "wall":
+            if time_ms // HOUR_MS > self._hour:
+                self._turn_hour(time_ms // HOUR_MS)
+            if time_ms >= self._close_ms:
+                self._advance(time_ms, offset)
+
+    def _turn_hour(self, hour: int) -> None:
+        self._hour = hour
+        if self.rules.clock == "wall":
+            self._cutoff = max(0, math.ceil(hour - self.rules.horizon_hours))
 
     def _add(self, bucket: int, cell: int, contacts: int, handled: int) -> None:
         row = self._pending.setdefault(bucket, {}).setdefault(cell, [0, 0])
@@ -154,26 +229,12 @@ class PartitionCounter:
         row[1] += handled
         self._totals.open += contacts
 
-    def _contact(self, offset: int, key: bytes | None, value: bytes) -> ContactLine | None:
-        """The record as a contact; None when it was something else (a tick, an amendment) or can't be read."""
-        try:
-            if value.startswith(_CONTACT_HEAD):
-                return _contact.decode(value)
-            head = _kind.decode(value)
-            if head.v != 1:
-                self._reject(offset, "unreadable", "record", "v", f"version {head.v} is not known")
-            elif head.kind == "contact":
-                return _contact.decode(value)
-            elif head.kind == "tick":
-                if self.rules.clock == "data" and head.at is not None:
-                    self._tick(round(head.at.timestamp() * 1000), offset)
-            elif head.kind == "amendment":
-                self._amend(_amendment.decode(value), offset, key)
-            else:
-                self._reject(offset, "unreadable", "record", "kind", "this kind does not belong on contacts")
-        except msgspec.DecodeError as error:
-            self._reject(offset, "unreadable", "record", "record", str(error))
-        return None
+    def _other(self, line: KindLine | Unreadable, offset: int) -> None:
+        if isinstance(line, Unreadable):
+            self.unreadable += 1
+            self._reject(offset, "unreadable", "record", line.field, line.reason)
+        elif self.rules.clock == "data" and line.at is not None:
+            self._tick(round(line.at.timestamp() * 1000), offset)
 
     def _tick(self, at_ms: int, offset: int) -> None:
         if self._next is None:
@@ -238,39 +299,47 @@ class PartitionCounter:
                 )
             )
 
-    def _amend(self, amendment: AmendmentLine, offset: int, key: bytes | None) -> None:
-        named = {"source": amendment.source, "event_id": amendment.event_id, "amendment_id": amendment.amendment_id}
-        if (amendment.source, amendment.amendment_id) in self._amendments:
+    def _amend(
+        self, amendment: AmendmentLine, offset: int, identity: bytes, own: bytes, found: dict[bytes, Place]
+    ) -> None:
+        known, cutoff = self._known.open, self._cutoff
+        seen = known.get(own) or found.get(own)
+        if seen is not None and seen[2] >= cutoff:
             return
-        self._amendments[amendment.source, amendment.amendment_id] = None
-        identity = key if key is not None and len(key) == 16 else identity_of(amendment.source, amendment.event_id)
-        before = self._known.get(identity)
-        if before is None:
-            reason = "the contact was voided before" if identity in self._known else "no contact of this id is known"
-            self._reject(offset, "unknown_contact", "amendment", "event_id", reason, **named)
+        known[own] = (0, 0, self._hour)
+        before = known.get(identity) or found.get(identity)
+        if before is None or before[2] < cutoff or before[0] & _VOID:
+            if before is not None and before[2] >= cutoff:
+                why = "the contact was voided before"
+            elif self.rules.clock == "data":
+                why = "no contact of this id is known"
+            else:
+                why = f"no contact of this id is known; they are remembered for {self.rules.horizon_hours:g} hours"
+            self._reject(
+                offset, "unknown_contact", "amendment", "event_id", why,
+                source=amendment.source, event_id=amendment.event_id, amendment_id=amendment.amendment_id,
+            )  # fmt: skip
             return
-        self._add(before.bucket, before.cell, -1, -before.handled_seconds)
+        fact, cell, _ = before[:3]
+        bucket = (fact >> _BUCKET_AT) - _BUCKET_ZERO
+        handled = fact >> 2 & (1 << _HANDLED_BITS) - 1
+        self._add(bucket, cell, -1, -handled)
         if amendment.void:
-            self._known[identity] = None
+            self._known.amend(identity, found, fact | _VOID, cell)
             self._totals.voided += 1
             return
-        changes = amendment.set or {}
-        bucket, handled = before.bucket, changes.get("handled_seconds", before.handled_seconds)
-        if "occurred_at" in changes:
-            at = datetime.fromisoformat(changes["occurred_at"])
-            bucket = int(at.timestamp()) // self.rules.bucket_seconds
-        after = _Counted(bucket, self._cells.amended(before.cell, changes), handled, True)
-        self._known[identity] = after
-        self._add(after.bucket, after.cell, 1, after.handled_seconds)
+        if (changes := amendment.set) is not None:
+            if changes.occurred_at is not None:
+                bucket = self._bucket(changes.occurred_at)
+            if changes.handled_seconds is not None:
+                handled = changes.handled_seconds
+            cell = self._cells.amended(cell, changes)
+        self._known.amend(identity, found, _fact(bucket, handled, _AMENDED), cell)
+        self._add(bucket, cell, 1, handled)
 
-    def _turn_hour(self, hour: int) -> list[bytes]:
-        """Begin an hour of append time, and forget what lies beyond the horizon (data mode: nothing does)."""
-        if self.rules.clock == "wall":
-            while self._hours and self._hours[0][0] < hour - self.rules.horizon_hours:
-                for identity in self._hours.popleft()[1]:
-                    self._known.pop(identity, None)
-        self._hours.append((hour, []))
-        return self._hours[-1][1]
+    def _bucket(self, at: datetime) -> int:
+        since = at - _EPOCH
+        return (since.days * 86_400 + since.seconds) // self.rules.bucket_seconds
 
     def _reject(
         self,
@@ -306,8 +375,3 @@ class PartitionCounter:
 
     def _emit(self, record: LogRecord) -> None:
         self._outputs.append(record)
-
-
-def identity_of(source: str, event_id: str) -> bytes:
-    """(source, event_id) on 128 bits, as ingest keys contacts (pegel.eventlog.keys)."""
-    return blake2b(f"{source}\0{event_id}".encode(), digest_size=16).digest()

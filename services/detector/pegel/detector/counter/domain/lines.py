@@ -1,0 +1,200 @@
+"""Lines: what the counter reads of the records of contacts."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from hashlib import blake2b
+from typing import Annotated, Final, NamedTuple, Protocol
+
+import msgspec
+
+from pegel.schemas.base import SECONDS_MAX
+
+_CONTACT_HEAD: Final = b'{"kind":"contact","v":1,'
+"""So begins a contact in ingest's own hand; what begins otherwise is looked at twice."""
+
+
+class Read(Protocol):
+    """A record of contacts, as the log gives it."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def time_ms(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes: ...
+
+
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=SECONDS_MAX)]
+WholeSeconds = Annotated[float, msgspec.Meta(ge=0, le=SECONDS_MAX, multiple_of=1)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class ContactLine(msgspec.Struct, gc=False, kw_only=True):
+    """What the counter reads of a contact. Ingest has validated it, so this is quicker than a second pydantic.
+
+    In the order in which ingest writes it: each field is then found where it is looked for first.
+    """
+
+    handler: str | None = None
+    site: str | None = None
+    subtopic: str | None = None
+    customer_segment: str | None = None
+    nature: str | None = None
+    demand: str | None = None
+    complaint: bool | None = None
+    outcome: str | None = None
+    handled_seconds: Seconds | None = None
+    attributes: dict[str, str] | None = None
+    event_id: str
+    occurred_at: Moment
+    country: str
+    topic: str
+    channel: str
+    source: str
+
+
+class AmendmentSet(msgspec.Struct, gc=False):
+    """What an amendment may set of what is counted. None: it says nothing of it."""
+
+    occurred_at: Moment | None = None
+    country: str | None = None
+    topic: str | None = None
+    channel: str | None = None
+    handler: str | None = None
+    site: str | None = None
+    subtopic: str | None = None
+    customer_segment: str | None = None
+    nature: str | None = None
+    demand: str | None = None
+    complaint: bool | None = None
+    outcome: str | None = None
+    handled_seconds: Seconds | None = None
+    attributes: dict[str, str] | None = None
+
+
+class AmendmentLine(msgspec.Struct, gc=False):
+    """What the counter reads of an amendment."""
+
+    amendment_id: str
+    event_id: str
+    source: str
+    set: AmendmentSet | None = None
+    void: bool = False
+
+
+class KindLine(msgspec.Struct, gc=False):
+    """What any record says of itself; and a tick, when it is."""
+
+    kind: str
+    v: int = 1
+    at: Moment | None = None
+
+
+class Amending(NamedTuple):
+    """An amendment, and the identity of its own."""
+
+    line: AmendmentLine
+    identity: bytes
+
+
+class Unreadable(NamedTuple):
+    """Which field can't be read, and why."""
+
+    field: str
+    reason: str
+
+
+Line = ContactLine | Amending | KindLine | Unreadable
+"""A record as read. KindLine: a tick."""
+
+
+class _FloatContact(ContactLine, gc=False):
+    handled_seconds: WholeSeconds | None = None  # type: ignore[assignment]
+
+
+class _FloatSet(AmendmentSet, gc=False):
+    handled_seconds: WholeSeconds | None = None  # type: ignore[assignment]
+
+
+class _FloatAmendment(AmendmentLine, gc=False):
+    set: _FloatSet | None = None
+
+
+_kind = msgspec.json.Decoder(KindLine)
+_contact = msgspec.json.Decoder(ContactLine)
+_amendment = msgspec.json.Decoder(AmendmentLine)
+_float_contact = msgspec.json.Decoder(_FloatContact)
+_float_amendment = msgspec.json.Decoder(_FloatAmendment)
+
+
+def _any_contact(value: bytes) -> ContactLine:
+    """A contact that is hard to read: whole seconds may be written 240.0 too, as the schema allows."""
+    line = _float_contact.decode(value)
+    if line.handled_seconds is not None:
+        line.handled_seconds = int(line.handled_seconds)
+    return line
+
+
+def _any_amendment(value: bytes) -> AmendmentLine:
+    try:
+        return _amendment.decode(value)
+    except msgspec.ValidationError:
+        line = _float_amendment.decode(value)
+        if line.set is not None and line.set.handled_seconds is not None:
+            line.set.handled_seconds = int(line.set.handled_seconds)
+        return line
+
+
+def read(records: Sequence[Read]) -> tuple[list[Line], list[bytes]]:
+    """What each record is, and, in their order, the identities: one of each (empty: none), two of an amendment."""
+    lines: list[Line] = []
+    identities: list[bytes] = []
+    decode = _contact.decode
+    for record in records:
+        value, key = record.value, record.key
+        try:
+            line: Line = decode(value) if value.startswith(_CONTACT_HEAD) else _any(value)
+        except msgspec.DecodeError:
+            line = _any(value)
+        lines.append(line)
+        if key is not None and len(key) == 16:
+            identities.append(key)
+        elif isinstance(line, ContactLine):
+            identities.append(identity_of(line.source, line.event_id))
+        elif isinstance(line, Amending):
+            identities.append(identity_of(line.line.source, line.line.event_id))
+        else:
+            identities.append(b"")
+        if isinstance(line, Amending):
+            identities.append(line.identity)
+    return lines, identities
+
+
+def _any(value: bytes) -> Line:
+    """A record that is no contact in ingest's own hand."""
+    try:
+        head = _kind.decode(value)
+        if head.v != 1:
+            return Unreadable("v", f"version {head.v} is not known")
+        if head.kind == "contact":
+            return _any_contact(value)
+        if head.kind == "amendment":
+            line = _any_amendment(value)
+            return Amending(line, amendment_identity(line.source, line.amendment_id))
+        if head.kind == "tick":
+            return head
+    except msgspec.DecodeError as error:
+        return Unreadable("record", str(error))
+    return Unreadable("kind", "this kind does not belong on contacts")
+
+
+def identity_of(source: str, event_id: str) -> bytes:
+    """(source, event_id) on 128 bits, as ingest keys contacts (pegel.eventlog.keys)."""
+    return blake2b(f"{source}\0{event_id}".encode(), digest_size=16).digest()
+
+
+def amendment_identity(source: str, amendment_id: str) -> bytes:
+    """(source, amendment_id) on 128 bits, and never a contact's."""
+    return blake2b(f"{source}\0{amendment_id}".encode(), digest_size=16, person=b"amendment").digest()
