@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 streams = typer.Typer(no_args_is_help=True, help="The streams of the log.")
 app.add_typer(streams, name="streams")
+log = typer.Typer(help="The log: what it is, who reads and writes it and how far; `pegel log` alone shows it.")
+app.add_typer(log, name="log")
 
 
 class ServiceName(StrEnum):
@@ -36,6 +38,16 @@ class Half(StrEnum):
 
     COUNTER = "counter"
     JUDGE = "judge"
+
+
+class ReadStream(StrEnum):
+    """The streams that are read from a position."""
+
+    CONTACTS = "contacts"
+    REJECTED = "rejected"
+    COUNTS = "counts"
+    WINDOWS = "windows"
+    LINKED = "linked"
 
 
 class RoleName(StrEnum):
@@ -174,6 +186,45 @@ def streams_create() -> None:
     from pegel.runtime.settings import load
 
     raise typer.Exit(create(load()))
+
+
+@log.callback(invoke_without_command=True)
+def log_alone(context: typer.Context, as_json: Json = False) -> None:
+    """The log: what it is, who reads and writes it and how far; `pegel log` alone shows it."""
+    if context.invoked_subcommand is None:
+        log_show(as_json)
+
+
+@log.command("show")
+def log_show(as_json: Json = False) -> None:
+    """Identity, bounds of every stream, positions, lag, epochs, snapshots, accepted losses.
+
+    Exit code 1 when something in it stops a service.
+    """
+    from pegel.cli.log_show import show
+    from pegel.runtime.settings import load
+
+    raise typer.Exit(show(load(), as_json=as_json))
+
+
+@log.command("accept-loss")
+def log_accept_loss(
+    stream: Annotated[ReadStream, typer.Argument(help="Of what records are gone.")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept, and shown with every audit.")],
+    partition: Annotated[int | None, typer.Option(min=0, help="One partition; all when none is named.")] = None,
+    accepted_by: Annotated[str | None, typer.Option("--by", help="The team or duty that decides.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+) -> None:
+    """Go on without records that the log has no more: a service whose position they were stops until this is said."""
+    from pegel.cli.log_loss import accept_loss
+    from pegel.runtime.settings import load
+
+    def confirmed() -> bool | None:
+        if yes or not sys.stdin.isatty():
+            return True if yes else None
+        return typer.confirm("Accept that these are lost?")
+
+    raise typer.Exit(accept_loss(load(), stream.value, partition, reason, accepted_by=accepted_by, confirmed=confirmed))
 
 
 @app.command()
