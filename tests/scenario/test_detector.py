@@ -128,6 +128,36 @@ def without_origin(value: bytes) -> bytes:
     return re.sub(rb'"origin":\{[^}]*\}', b"", value)
 
 
+async def test_a_restart_needs_nothing_before_its_snapshots(settings: Settings) -> None:
+    """Contacts and counts that the snapshots cover may be gone; copies of such contacts are still known."""
+
+    async def world(restart: bool) -> tuple[list[bytes], list[bytes]]:
+        log = MemoryLog()
+        await open_identity(log, settings)
+        await tick(log, PARTITIONS, 0)
+        await put(log, PARTITIONS, [contact(n, n / 4) for n in range(40)])
+        await tick(log, PARTITIONS, 10.5)
+        async with detecting(log, settings):
+            await until(lambda: judged_there(log, 10))
+            if not restart:
+                await put(log, PARTITIONS, [contact(n, n / 4) for n in range(20, 80)])
+                await tick(log, PARTITIONS, 45.5)
+                await until(lambda: judged_there(log, 45))
+        if restart:
+            for stream in (CONTACTS, COUNTS):
+                for partition, bounds in (await log.bounds(stream)).items():
+                    log.trim(stream, partition, bounds.end)
+            await put(log, PARTITIONS, [contact(n, n / 4) for n in range(20, 80)])
+            await tick(log, PARTITIONS, 45.5)
+            async with detecting(log, settings):
+                await until(lambda: judged_there(log, 45))
+        return [without_origin(v) for v in await values(log, WINDOWS) if b'"kind":"window"' in v], [
+            without_origin(v) for v in await values(log, REJECTED)
+        ]
+
+    assert await world(restart=True) == await world(restart=False)
+
+
 async def test_what_an_old_owner_writes_after_the_takeover_is_not_judged(log: EventLog, settings: Settings) -> None:
     async with detecting(log, settings):
         await put(log, PARTITIONS, [contact(n, n) for n in range(5)])

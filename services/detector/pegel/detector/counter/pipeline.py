@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pegel.detector import metrics
-from pegel.detector.counter.domain import counting
-from pegel.detector.counter.domain.counting import In, PartitionCounter, Rules
+from pegel.detector.counter.domain.counting import STATE_VERSION, PartitionCounter, Rules
 from pegel.detector.state import decode, encode
 from pegel.eventlog.port import CONTACTS, COUNTS, REJECTED, Record
 from pegel.eventlog.processing import Job
@@ -13,7 +12,6 @@ from pegel.schemas.base import LogRecord
 from pegel.schemas.rejected import RejectedRecord
 
 PART = "counter"
-STATE_VERSION = getattr(counting, "STATE_VERSION", "none")
 RECORDS_A_TURN = 20_000
 
 
@@ -25,13 +23,11 @@ class Counting:
 
     @property
     def unreadable(self) -> int:
-        return getattr(self._counter, "unreadable", 0)
+        return self._counter.unreadable
 
     def apply(self, records: Sequence[Record]) -> Sequence[LogRecord]:
         contacts, copies = self._counter.read
-        outputs = self._counter.apply(
-            records if STATE_VERSION != "none" else [In(r.offset, r.time_ms, r.key, r.value) for r in records]
-        )
+        outputs = self._counter.apply(records)
         metrics.CONTACTS_READ.inc(self._counter.read[0] - contacts)
         metrics.COPIES.inc(self._counter.read[1] - copies)
         return outputs
