@@ -17,6 +17,7 @@ from pegel.alerter.ownership.adapters.file import FileOwnerRules
 from pegel.alerter.paging.adapters.memory import MemoryNotifier
 from pegel.alerter.paging.ports import Notifier
 from pegel.alerter.settings import source
+from pegel.eventlog.memory import MemoryLog
 from pegel.eventlog.port import EventLog
 from pegel.runtime.auth import Tokens
 from pegel.runtime.serve import Service
@@ -39,7 +40,12 @@ class Clock:
 async def pass_bucket(
     log: EventLog, windows: Windows, clock: Clock, records: Sequence[LogRecord] | None = None, **bucket: Any
 ) -> None:
-    """The next bucket is judged, ten seconds after its end. records: those of a bucket made before; the clock stays."""
+    """The next bucket is judged, ten seconds after its end. records: those of a bucket made before; the clock stays.
+
+    The clock is the log's too, where that is in memory.
+    """
+    if isinstance(log, MemoryLog):
+        log.clock_ms = lambda: int(clock.at.timestamp() * 1000)
     if records is None:
         records = windows.bucket(**bucket)
         clock.at = windows.now + timedelta(seconds=10)

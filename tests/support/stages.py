@@ -184,6 +184,7 @@ _CLOCKS: Final = {
     "outbox": ("id", "state", "written_at", "due_at", "attempts", "said", "sent_at"),
     "transitions": ("id",),
     "incidents": ("page",),
+    "ledger_cut": ("producers",),
 }
 """Columns that an undisturbed run may have otherwise: numbers of rows, times of the alerter's own clock, attempts."""
 

@@ -1,13 +1,14 @@
 """Records of windows become whole buckets, each output once."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 
-from pegel.alerter.windows.buckets import Assembler, Bucket, Unreadable
+from pegel.alerter.windows.buckets import Assembler, Bucket, LogEnd, Unreadable
 from pegel.eventlog.port import Record
 from pegel.schemas.base import LogRecord
-from support.windows import Windows, cell
+from support.windows import START, Windows, cell
 
 KINDS = ("window", "spike")
 
@@ -72,21 +73,34 @@ def test_it_goes_on_from_what_was_seen() -> None:
     assert contacts(list(Assembler(first.seen, KINDS).take(records))) == [2]
 
 
+HEAD = b'{"kind":"bucket","v":1,"origin":{"producer":"judge/0","epoch":0,"partition":0,"offset":0,"place":0}'
+
+
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        (b"not json", "JSON is malformed"),
-        (b'{"kind":"window","v":2}', "v=2, this version of Pegel reads 1"),
-        (b'{"kind":"balloon","v":1}', "kind='balloon' does not belong here"),
-        (b'{"kind":"bucket","v":1}', "kind='bucket' does not belong here"),
-        (
-            b'{"kind":"bucket","v":1,"origin":{"producer":"judge/0","epoch":0,"partition":0,"offset":1,"place":0}}',
-            "bucket: Field required",
-        ),
+        (b"not json", "JSON is malformed: invalid character (byte 4)"),
+        (b'{"kind":"window","v":2,"secret":"s"}', "v=2, this version of Pegel reads 1"),
+        (b'{"kind":"secret","v":1}', "its kind does not belong on windows, or it has no origin"),
+        (b'{"kind":"bucket","v":1}', "its kind does not belong on windows, or it has no origin"),
+        (HEAD + b"}", "bucket record: bucket: missing"),
+        (HEAD + b',"bucket":"secret"}', "bucket record: bucket: int_type"),
+        (HEAD + b',"bucket":1,"to":2,"secret":1}', "bucket record: as_of: missing"),
     ],
 )
-def test_what_cannot_be_read_is_named(value: bytes, says: str) -> None:
-    with pytest.raises(Unreadable) as error:
-        list(Assembler({}, KINDS).take(on_log([value], start=41)))
-    assert str(error.value).startswith("windows/0: the record at offset 41 can't be read: ")
-    assert says in str(error.value)
+def test_what_cannot_be_read_is_passed_over_and_named_without_its_content(value: bytes, says: str) -> None:
+    windows = Windows()
+    assembler = Assembler({}, KINDS)
+    assert list(assembler.take(on_log([value], start=41))) == []
+    assert assembler.unreadable == [Unreadable(41, says)]
+    assert "secret" not in says
+    # the next bucket carries it, so that it is noted with the position that passes it
+    first, second = assembler.take(on_log([*windows.bucket([(cell(), 3)]), *windows.bucket()], start=42))
+    assert contacts([first, second]) == [3, 0]
+    assert (first.unreadable, second.unreadable) == ((Unreadable(41, says),), ())
+    assert assembler.unreadable == []
+
+
+def test_the_logs_end_says_how_far_behind_a_bucket_is() -> None:
+    end = LogEnd(int((START + timedelta(minutes=3)).timestamp() * 1000), reached=True)
+    assert end.since(START) == timedelta(minutes=3)

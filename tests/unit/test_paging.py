@@ -1,20 +1,20 @@
 """When and with which words a page goes out."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pegel.alerter.incidents.domain.paging import STALE_AFTER, decide
+from pegel.alerter.incidents.domain.paging import STALE_AFTER, catches_up, caught_up, decide, decide_late
 from pegel.alerter.paging.domain.retry import LONGEST_SECONDS, wait_seconds
 from pegel.alerter.paging.domain.text import length, line, number
 from pegel.schemas.incident import Money
 from support.pages import page
-from support.windows import START
 
 COST = Money(amount="29.70", currency="EUR")
-TO = {"real": ("webhook",), "local": ("terminal",)}
+TO: Mapping[str, tuple[str, ...]] = {"real": ("webhook",), "local": ("terminal",)}
 
 
 def test_the_first_80_characters_stand_alone() -> None:
@@ -50,24 +50,44 @@ def test_expected_counts(value: float, text: str) -> None:
     assert number(value) == text
 
 
+SOON = timedelta(seconds=20)
+
+
 def test_a_new_incident_pages_everybody() -> None:
-    decision = decide("opened", at=START, now=START + timedelta(minutes=1), clock="wall", **TO)
+    decision = decide("opened", catching_up=False, behind=SOON, clock="wall", **TO)
     assert (decision.withheld, decision.receivers) == (None, ("terminal", "webhook"))
     assert decision.text.startswith("paged: ")
 
 
 def test_files_of_the_past_ring_nobody() -> None:
-    decision = decide("opened", at=START, now=START, clock="data", **TO)
+    decision = decide("opened", catching_up=False, behind=SOON, clock="data", **TO)
     assert (decision.withheld, decision.receivers) == ("data_mode", ("terminal",))
     assert decision.text.startswith("not_paged: data mode")
 
 
-def test_what_was_long_ago_rings_nobody() -> None:
-    late = START + STALE_AFTER
-    assert decide("opened", at=START, now=late, clock="wall", **TO).withheld is None
-    decision = decide("opened", at=START, now=late + timedelta(seconds=1), clock="wall", **TO)
+def test_what_is_read_while_catching_up_rings_nobody() -> None:
+    decision = decide("opened", catching_up=True, behind=timedelta(minutes=31), clock="wall", **TO)
     assert (decision.withheld, decision.receivers) == ("stale", ())
-    assert decision.text.startswith("not_paged: stale")
+    assert decision.text == "not_paged: stale, it was read of 31 minutes later"
+
+
+def test_who_was_far_behind_catches_up_until_the_end() -> None:
+    # behind:    30 min    30 min 1 s    29 min    0, but more to read    0
+    # catches up   no         yes          yes            yes            no
+    second = timedelta(seconds=1)
+    assert not catches_up(False, STALE_AFTER)
+    assert catches_up(False, STALE_AFTER + second)
+    assert catches_up(True, STALE_AFTER - second)
+    assert not caught_up(timedelta(), reached=False)
+    assert caught_up(timedelta(), reached=True)
+    # the end of a log whose newest bucket is old: the judge is behind
+    assert not caught_up(STALE_AFTER + second, reached=True)
+
+
+def test_what_was_withheld_and_is_still_there_pages_everybody() -> None:
+    decision = decide_late("reopened", late=timedelta(minutes=95), **TO)
+    assert (decision.event, decision.withheld, decision.receivers) == ("reopened", None, ("terminal", "webhook"))
+    assert decision.text == "paged: the segment is above its baseline; it was read of late, 95 minutes after it rose"
 
 
 @given(st.integers(1, 200), st.floats(0, 1), st.none() | st.floats(0, 10**9))

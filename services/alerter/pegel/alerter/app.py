@@ -10,6 +10,7 @@ from pegel.alerter import metrics
 from pegel.alerter.database import Database, DatabaseUnavailable, check_schema, outbox
 from pegel.alerter.http.costs import booked_as_of, incident_micros, rounded
 from pegel.alerter.http.routes import add_routes
+from pegel.alerter.incidents.domain.paging import STALE_AFTER
 from pegel.alerter.incidents.pipeline import rising, store
 from pegel.alerter.ledger import pipeline as booking
 from pegel.alerter.ledger.adapters.file import FilePriceBook
@@ -22,8 +23,7 @@ from pegel.alerter.paging.adapters.webhook import WebhookNotifier
 from pegel.alerter.paging.pipeline import Sender
 from pegel.alerter.paging.ports import Notifier
 from pegel.alerter.settings import source
-from pegel.alerter.windows.buckets import Unreadable
-from pegel.alerter.windows.consumer import BACK_OFF_SECONDS, Consumer, Effect, sleep
+from pegel.alerter.windows.consumer import BACK_OFF_SECONDS, Consumer, Effect, TooManyUnreadable, sleep
 from pegel.eventlog.connect import connect
 from pegel.eventlog.identity import Identity, open_identity
 from pegel.eventlog.port import EventLog, LogUnavailable
@@ -156,7 +156,7 @@ class Alerter:
         log.info("ready", log_id=identity.meta.log_id, incidents=incidents.position.next_offset)
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._paging(incidents, stop))
+                tasks.create_task(incidents.run(stop))
                 tasks.create_task(self._ledger(ledger, stop))
                 tasks.create_task(self._measure(stop))
                 for sender in self._senders:
@@ -184,24 +184,19 @@ class Alerter:
             now=self._now,
             applied=applied,
             standby_seconds=self._standby_seconds,
+            unreadable_max=self._settings.unreadable_max,
+            withhold_after=STALE_AFTER if name == "incidents" and identity.meta.clock == "wall" else None,
         )
-
-    async def _paging(self, incidents: Consumer, stop: asyncio.Event) -> None:
-        """Without incidents the alerter is of no use: what it can't read ends it."""
-        try:
-            await incidents.run(stop)
-        except Unreadable as error:
-            raise ConfigurationError([str(error)]) from None
 
     async def _ledger(self, ledger: Consumer, stop: asyncio.Event) -> None:
         """A fault in the ledger stops no page: it is said, and tried again."""
         while not stop.is_set():
             try:
                 await ledger.run(stop)
-            except ConfigurationError:  # its position is lost: going on would leave a hole in the books
+            except (ConfigurationError, TooManyUnreadable):  # going on would leave a hole in the books
                 raise
             except Exception as error:
-                known = isinstance(error, Unreadable | LedgerConflict)
+                known = isinstance(error, LedgerConflict)
                 self._probe.dependency("ledger", str(error) if known else f"a defect of Pegel ({type(error).__name__})")
                 if known:
                     log.error("ledger_stopped", reason=str(error), retry_seconds=LEDGER_RETRY_SECONDS)  # noqa: TRY400

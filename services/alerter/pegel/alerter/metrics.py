@@ -19,6 +19,9 @@ LAG_SECONDS: Final = Gauge(
 IN_CHARGE: Final = Gauge(
     "pegel_alerter_in_charge", "Whether this process applies the windows: 1 yes, 0 no", ["consumer"], registry=REGISTRY
 )
+QUARANTINED: Final = Counter(
+    "pegel_alerter_quarantined", "Records of windows passed over: they can't be read", ["consumer"], registry=REGISTRY
+)
 INCIDENTS_OPEN: Final = Gauge(
     "pegel_alerter_incidents_open", "Incidents that are not resolved", ["state"], registry=REGISTRY
 )

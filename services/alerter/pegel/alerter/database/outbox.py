@@ -55,6 +55,12 @@ def receivers_of(connection: Connection, incident_id: str) -> tuple[str, ...]:
     return tuple(connection.execute(rows).scalars())
 
 
+def told(connection: Connection, incident_id: str) -> bool:
+    """Whether any page of the incident was sent or tried, or will be."""
+    row = select(outbox.c.id).where(outbox.c.incident_id == incident_id, outbox.c.state != "withheld")
+    return connection.execute(row.limit(1)).first() is not None
+
+
 def any_due(connection: Connection, receiver: str, now: datetime) -> bool:
     """Whether the receiver has a page that is due; none is while the alerter catches up."""
     row = select(outbox.c.id).where(outbox.c.state == "pending", outbox.c.receiver == receiver, outbox.c.due_at <= now)

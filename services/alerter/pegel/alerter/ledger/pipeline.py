@@ -10,7 +10,7 @@ from pegel.alerter import metrics
 from pegel.alerter.ledger.domain.charges import Charge, charges
 from pegel.alerter.ledger.ports import Cut, Ledger, PriceBook
 from pegel.alerter.ownership.ports import OwnerRules
-from pegel.alerter.windows.buckets import Bucket
+from pegel.alerter.windows.buckets import Bucket, LogEnd
 
 KINDS = ("window",)
 """Records of windows that the ledger reads."""
@@ -22,7 +22,13 @@ class Booking:
     def __init__(self, ledger: Callable[[Connection], Ledger], owners: OwnerRules, prices: PriceBook) -> None:
         self._ledger, self._owners, self._prices = ledger, owners, prices
 
-    def __call__(self, connection: Connection, buckets: Sequence[Bucket], now: datetime) -> None:  # noqa: ARG002
+    def __call__(
+        self,
+        connection: Connection,
+        buckets: Sequence[Bucket],
+        now: datetime,  # noqa: ARG002 (an effect's parameters)
+        end: LogEnd | None = None,  # noqa: ARG002
+    ) -> None:
         found: list[Charge] = []
         for bucket in buckets:
             for window in bucket.windows:

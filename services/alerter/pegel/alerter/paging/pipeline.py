@@ -69,8 +69,10 @@ class Sender:
                     self._probe.dependency("database", str(error))
                 self._woken.clear()
                 woken = asyncio.create_task(self._woken.wait())
-                await asyncio.wait([stopping, woken], timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                woken.cancel()
+                try:
+                    await asyncio.wait([stopping, woken], timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    woken.cancel()
         finally:
             stopping.cancel()
             await self._notifier.close()

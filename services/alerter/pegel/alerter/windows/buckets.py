@@ -1,29 +1,44 @@
 """Puts the records of windows together to whole buckets. Pure: no log, no database, no clock."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
 
 import msgspec
 from pydantic import ValidationError
 
 from pegel.eventlog.fencing import Fence, Seen, head
-from pegel.eventlog.port import WINDOWS, Record
+from pegel.eventlog.port import Record
 from pegel.schemas.detection import BucketRecord, SpikeRecord, WindowRecord
 
 Taken = WindowRecord | SpikeRecord | BucketRecord
-KINDS: Final[dict[str, type[WindowRecord] | type[SpikeRecord] | type[BucketRecord]]] = {
+KINDS: Final[dict[str, type[Taken]]] = {
     "window": WindowRecord,
     "spike": SpikeRecord,
     "bucket": BucketRecord,
 }
 
 
-class Unreadable(Exception):  # noqa: N818
-    """A record of windows that this version can't read; the text says where it stands and what is wrong."""
+class Unreadable(NamedTuple):
+    """A record of windows that this version can't read. reason: what is wrong, without anything of its content."""
 
-    def __init__(self, record: Record, reason: str) -> None:
-        super().__init__(f"{WINDOWS}/{record.partition}: the record at offset {record.offset} can't be read: {reason}")
+    offset: int
+    reason: str
+
+
+class LogEnd(NamedTuple):
+    """The log's end as it was looked at. time_ms: append time of its newest record.
+
+    reached: the buckets given are the last that stand before it.
+    """
+
+    time_ms: int
+    reached: bool
+
+    def since(self, as_of: datetime) -> timedelta:
+        """How far a bucket that ends at as_of lies behind it."""
+        return datetime.fromtimestamp(self.time_ms / 1000, UTC) - as_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +46,7 @@ class Bucket:
     """What windows says up to a bucket record: the records asked for, in order, and the bucket record itself.
 
     offset: of the bucket record. time_ms: its append time. seen: the producers' highest ids up to here.
+    unreadable: records since the bucket before that can't be read, and so are in nothing of this.
     """
 
     windows: tuple[WindowRecord, ...]
@@ -39,6 +55,7 @@ class Bucket:
     offset: int
     time_ms: int
     seen: dict[str, Seen]
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 class Assembler:
@@ -52,9 +69,11 @@ class Assembler:
         self._kinds = {kind: KINDS[kind] for kind in (*kinds, "bucket")}
         self._windows: list[WindowRecord] = []
         self._spikes: list[SpikeRecord] = []
+        self.unreadable: list[Unreadable] = []
+        """Those since the last bucket record."""
 
-    def take(self, records: Iterable[Record]) -> Iterable[Bucket]:
-        """The buckets that these records complete. Raises Unreadable."""
+    def take(self, records: Iterable[Record]) -> Iterator[Bucket]:
+        """The buckets that these records complete."""
         for record in records:
             decoded = self._decode(record)
             match decoded:
@@ -70,30 +89,38 @@ class Assembler:
                         record.offset,
                         record.time_ms,
                         dict(self._fence.seen),
+                        tuple(self.unreadable),
                     )
                     self._windows.clear()
                     self._spikes.clear()
+                    self.unreadable.clear()
+                case Unreadable():
+                    self.unreadable.append(decoded)
 
-    def _decode(self, record: Record) -> Taken | None:
+    def _decode(self, record: Record) -> Taken | Unreadable | None:
         try:
             found = head(record.value)
         except msgspec.DecodeError as error:
-            raise Unreadable(record, str(error)) from None
+            return Unreadable(record.offset, str(error))
         if found.v != 1:
-            raise Unreadable(record, f"v={found.v}, this version of Pegel reads 1")
+            return Unreadable(record.offset, f"v={found.v}, this version of Pegel reads 1")
         if found.kind == "claim" and found.producer is not None and found.epoch is not None:
             self._fence.claim(found.producer, found.epoch)
             return None
-        if found.kind not in KINDS or found.origin is None:
-            raise Unreadable(record, f"kind={found.kind[:40]!r} does not belong here")
         origin = found.origin
-        if not self._fence.passes(origin.producer, origin.epoch, (origin.offset, origin.place)):
-            return None
+        if found.kind not in KINDS or origin is None:
+            return Unreadable(record.offset, "its kind does not belong on windows, or it has no origin")
+        passes = self._fence.passes(origin.producer, origin.epoch, (origin.offset, origin.place))
         model = self._kinds.get(found.kind)
-        if model is None:
-            return None
-        try:
-            return model.decode(record.value)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            raise Unreadable(record, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        return _decoded(record, model) if passes and model is not None else None
+
+
+def _decoded(record: Record, model: type[Taken]) -> Taken | Unreadable:
+    try:
+        return model.decode(record.value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        # Names of fields that this version knows; others, and keys, are content.
+        known = [str(part) for part in first["loc"] if isinstance(part, int) or part in model.model_fields]
+        kind = model.model_fields["kind"].default
+        return Unreadable(record.offset, f"{kind} record: {'.'.join(known) or 'a field'}: {first['type']}")

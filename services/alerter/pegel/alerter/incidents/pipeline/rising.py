@@ -1,25 +1,46 @@
 """What spikes make of incidents: an effect of the consumer, in its transaction."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, Final, Literal
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 from sqlalchemy import Connection, insert, select, update
 
 from pegel.alerter import metrics
-from pegel.alerter.database import outbox
+from pegel.alerter.database import outbox, positions
 from pegel.alerter.database.tables import incident_dimensions, incidents, spikes
 from pegel.alerter.incidents.domain.life import after, incident_id
-from pegel.alerter.incidents.domain.paging import REOPEN_WITHIN, STALE, Decision, decide
+from pegel.alerter.incidents.domain.paging import (
+    REOPEN_WITHIN,
+    STALE,
+    Decision,
+    catches_up,
+    caught_up,
+    decide,
+    decide_late,
+)
 from pegel.alerter.incidents.pipeline import store
 from pegel.alerter.ownership.ports import OwnerRules
-from pegel.alerter.windows.buckets import Bucket
+from pegel.alerter.windows.buckets import Bucket, LogEnd
+from pegel.runtime import logs
 from pegel.schemas.detection import SpikeRecord
 
 KINDS: Final = ("spike",)
 """Records of windows that incidents read."""
 ACTOR: Final = "pegel"
+RISEN_AGAIN: Final = "risen_again"
+CONSUMER: Final = "incidents"
+"""The name of this reader's position."""
+
+log = logs.get(__name__)
+
+
+class Lateness(NamedTuple):
+    """Whether the log's end is being caught up with, and how far it is ahead."""
+
+    catching_up: bool
+    behind: timedelta
 
 
 class Rising:
@@ -40,33 +61,57 @@ class Rising:
         self._owners, self._dimensions, self._clock = owners, tuple(dimensions), clock
         self._real, self._local = real, local
 
-    def __call__(self, connection: Connection, buckets: Sequence[Bucket], now: datetime) -> None:
+    def __call__(
+        self, connection: Connection, buckets: Sequence[Bucket], now: datetime, end: LogEnd | None = None
+    ) -> None:
+        """end: of the log; None when these buckets are of now."""
+        before = late = positions.catching_up(connection, CONSUMER)
+        behind = timedelta()
         for bucket in buckets:
+            if end is not None and self._clock == "wall":
+                behind = end.since(bucket.end.as_of)
+                late = catches_up(late, behind)
             for spike in bucket.spikes:
-                self._spike(connection, spike, now)
+                self._spike(connection, spike, now, Lateness(late, behind))
+        if caught_up(behind, reached=end is None or end.reached):
+            if late:
+                self._forget_what_is_over(connection)
+            late = False
+            self._page_what_was_withheld(connection, now)
+        if late != before:
+            positions.set_catching_up(connection, CONSUMER, late)
+            log.warning("catching_up" if late else "caught_up", behind_seconds=int(behind.total_seconds()))
 
-    def _spike(self, connection: Connection, spike: SpikeRecord, now: datetime) -> None:
+    def _forget_what_is_over(self, connection: Connection) -> None:
+        """Pages that were to be sent before the outage, of incidents that are over now."""
+        for incident in outbox.withhold_what_is_over(connection, "stale: it was over before it could be sent"):
+            if not outbox.told(connection, incident):
+                text = f"{STALE}, it was over before it could be sent"
+                store.set_page(connection, incident, text)
+                metrics.PAGES_WITHHELD.labels("stale").inc()
+
+    def _page_what_was_withheld(self, connection: Connection, now: datetime) -> None:
+        """Trouble that was read of too late to page, and is still there: its owner is paged now, once."""
+        for incident in store.withheld_as_stale(connection):
+            again = incident.transitions[-1].reason == RISEN_AGAIN
+            late = incident.updated_at if again else incident.onset
+            decision = decide_late(
+                "reopened" if again else "opened", late=now - late, real=self._real, local=self._local
+            )
+            store.set_page(connection, incident.id, decision.text)
+            self._page(connection, incident.id, decision, incident.latest.at, now)
+
+    def _spike(self, connection: Connection, spike: SpikeRecord, now: datetime, lateness: Lateness) -> None:
         known = connection.execute(select(spikes.c.incident_id).where(spikes.c.id == spike.spike_id)).scalar()
         if known is None:
-            self._first(connection, spike, now)
+            self._first(connection, spike, now, lateness)
         else:
             connection.execute(update(spikes).where(spikes.c.id == spike.spike_id).values(_facts(spike)))
             connection.execute(update(incidents).where(incidents.c.id == known).values(updated_at=spike.at))
-            if spike.state == "updated":
-                self._still_there(connection, known, spike, now)
         if spike.state == "resolved":
             self._over(connection, spike, now)
 
-    def _still_there(self, connection: Connection, incident: str, spike: SpikeRecord, now: datetime) -> None:
-        """Trouble that was read of too late to page, and goes on: its owner is paged now."""
-        found = connection.execute(select(incidents.c.state, incidents.c.page).where(incidents.c.id == incident)).one()
-        if found.state == "open" and found.page.startswith(STALE):
-            decision = self._decide("opened", spike, now)
-            if decision.withheld is None:
-                connection.execute(update(incidents).where(incidents.c.id == incident).values(page=decision.text))
-                self._page(connection, incident, decision, spike, now)
-
-    def _first(self, connection: Connection, spike: SpikeRecord, now: datetime) -> None:
+    def _first(self, connection: Connection, spike: SpikeRecord, now: datetime, lateness: Lateness) -> None:
         """A spike not heard of before: it opens an incident, or belongs to the one its segment has or had just now."""
         newest = connection.execute(
             select(incidents)
@@ -79,7 +124,7 @@ class Rising:
             self._add(connection, newest.id, spike)
             return
         if newest is not None and abs(spike.at - newest.resolved_at) <= REOPEN_WITHIN:
-            decision = self._decide("reopened", spike, now)
+            decision = self._decide("reopened", lateness)
             self._add(connection, newest.id, spike)
             store.note(
                 connection,
@@ -88,16 +133,16 @@ class Rising:
                 after(newest.state, "reopen"),
                 at=spike.at,
                 actor=ACTOR,
-                reason="risen_again",
+                reason=RISEN_AGAIN,
             )
             connection.execute(
                 update(incidents)
                 .where(incidents.c.id == newest.id)
                 .values(state=after(newest.state, "reopen"), resolved_at=None, page=decision.text)
             )
-            self._page(connection, newest.id, decision, spike, now)
+            self._page(connection, newest.id, decision, spike.at, now)
             return
-        decision = self._decide("opened", spike, now)
+        decision = self._decide("opened", lateness)
         new = incident_id(spike.spike_id)
         connection.execute(
             insert(incidents).values(
@@ -119,7 +164,7 @@ class Rising:
         )
         self._add(connection, new, spike)
         store.note(connection, new, None, after(None, "open"), at=spike.opened_at, actor=ACTOR, reason="above_baseline")
-        self._page(connection, new, decision, spike, now)
+        self._page(connection, new, decision, spike.at, now)
 
     def _add(self, connection: Connection, incident: str, spike: SpikeRecord) -> None:
         connection.execute(insert(spikes).values(id=spike.spike_id, incident_id=incident, **_facts(spike)))
@@ -142,12 +187,17 @@ class Rising:
                 now=now,
             )
 
-    def _decide(self, event: Literal["opened", "reopened"], spike: SpikeRecord, now: datetime) -> Decision:
-        return decide(event, at=spike.at, now=now, clock=self._clock, real=self._real, local=self._local)
+    def _decide(self, event: Literal["opened", "reopened"], lateness: Lateness) -> Decision:
+        return decide(
+            event,
+            catching_up=lateness.catching_up,
+            behind=lateness.behind,
+            clock=self._clock,
+            real=self._real,
+            local=self._local,
+        )
 
-    def _page(
-        self, connection: Connection, incident: str, decision: Decision, spike: SpikeRecord, now: datetime
-    ) -> None:
+    def _page(self, connection: Connection, incident: str, decision: Decision, at: datetime, now: datetime) -> None:
         """Into the outbox, as the transition noted last."""
         found = store.get(connection, incident)
         if decision.withheld:
@@ -155,7 +205,7 @@ class Rising:
         page = store.page_of(
             found,
             decision.event,
-            at=spike.at,
+            at=at,
             reason=found.transitions[-1].reason,
             owners=self._owners,
             dimensions=self._dimensions,

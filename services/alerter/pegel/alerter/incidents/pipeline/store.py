@@ -12,6 +12,7 @@ from pegel.alerter import metrics
 from pegel.alerter.database import outbox
 from pegel.alerter.database.tables import incident_dimensions, incidents, spikes, transitions
 from pegel.alerter.incidents.domain.life import Event, after
+from pegel.alerter.incidents.domain.paging import STALE
 from pegel.alerter.ownership.ports import OwnerRules
 from pegel.schemas.incident import IncidentState, Transition
 from pegel.schemas.page import Page, PageKind
@@ -123,7 +124,8 @@ def change(
     )
     changed = get(connection, incident.id)
     if state == "resolved":
-        receivers = outbox.receivers_of(connection, incident.id)
+        # What nobody was told of has no end to tell.
+        receivers = () if incident.page.startswith(STALE) else outbox.receivers_of(connection, incident.id)
         page = page_of(changed, "resolved", at=at, reason=reason, owners=owners, dimensions=dimensions)
         outbox.write(connection, page_id(changed), page, receivers, now)
     return changed
@@ -189,6 +191,17 @@ def title(segment: Mapping[str, str], owners: OwnerRules) -> str:
         f"every {name.removeprefix('attributes.')}" if segment[name] == "*" else owners.display(name, segment[name])
         for name in order
     )
+
+
+def withheld_as_stale(connection: Connection) -> list[Found]:
+    """Open incidents whose owner was not paged because they were read of too late; oldest first."""
+    wanted = select(incidents).where(incidents.c.state == "open", incidents.c.page.startswith(STALE, autoescape=True))
+    return _whole(connection, connection.execute(wanted.order_by(incidents.c.opened_at, incidents.c.id)).all())
+
+
+def set_page(connection: Connection, incident_id: str, text: str) -> None:
+    """Why its owner was paged, or why not."""
+    connection.execute(update(incidents).where(incidents.c.id == incident_id).values(page=text))
 
 
 def open_by_state(connection: Connection) -> dict[str, int]:
