@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from pegel.eventlog import metrics
 from pegel.eventlog.fencing import Seen
 from pegel.eventlog.identity import accepted_losses
-from pegel.eventlog.port import EventLog, LogUnavailable, Member, NewRecord, PositionOutOfRange, Record
+from pegel.eventlog.port import STATE, EventLog, LogUnavailable, Member, NewRecord, PositionOutOfRange, Record
 from pegel.eventlog.snapshots import Claim, Overtaken, Snapshot, highest_output
 from pegel.runtime import logs
 from pegel.runtime.errors import OperationalError
@@ -227,9 +227,12 @@ class Processing:
         self._looked_positions = positions
         if positions:
             await member.commit(positions)
+        ends = await self._log.bounds(STATE) if self._owned else {}
         for partition, owned in list(self._owned.items()):
             # While a snapshot is being saved, each of its appends looks.
-            if partition != self._saving_partition and await owned.claim.contested():
+            if partition != self._saving_partition and await owned.claim.contested(
+                ends[self._job.state_partition(partition)].end
+            ):
                 self._lose(partition)
         for partition, position in list(self._left.items()):
             if partition in member.assigned and await member.commit({partition: position}):
@@ -265,7 +268,7 @@ class Processing:
                 since = (mark.next_offset, Seen(snapshot.manifest.epoch, (mark.offset, mark.place)))
             producer = job.producer(partition)
             told[stream] = await highest_output(
-                self._log, stream, producer, claim.epoch, before=places[stream], since=since
+                self._log, stream, producer, claim.epoch, before=places[stream], since=since, beat=self._beat
             )
         metrics.TAKEOVERS.labels(job.part).inc()
         metrics.RESTORE_SECONDS.labels(job.part, str(partition)).set(loop.time() - began)
@@ -293,7 +296,7 @@ class Processing:
     async def _newest(self, partition: int, claim: Claim) -> tuple[Snapshot | None, Work, list[str]]:
         """The newest snapshot that can be taken, its state, and the versions of those that could not."""
         others: list[str] = []
-        async with contextlib.aclosing(claim.snapshots(lambda: self._probe.progress(self._job.part))) as found:
+        async with contextlib.aclosing(claim.snapshots(self._beat)) as found:
             async for snapshot in found:
                 version = snapshot.manifest.version
                 if version != self._job.version:
@@ -307,6 +310,10 @@ class Processing:
                     continue
                 return snapshot, work, others
         return None, self._job.fresh(partition, claim.epoch), others
+
+    def _beat(self) -> None:
+        """Reading much is progress too."""
+        self._probe.progress(self._job.part)
 
     async def _after_loss(self, partition: int, position: int, begin: int, end: int, others: Sequence[str]) -> int:
         """Where to go on although the input lacks the position: only where a person accepted the loss."""

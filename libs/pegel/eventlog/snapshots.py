@@ -134,9 +134,10 @@ class Claim:
         self._base = await self._append(NewRecord(manifest.encode()))
         return manifest
 
-    async def contested(self) -> bool:
-        """Whether another has claimed since."""
-        end = (await self._log.bounds(STATE))[self._partition].end
+    async def contested(self, end: int | None = None) -> bool:
+        """Whether another has claimed since. end: of the partition, where it was looked up already."""
+        if end is None:
+            end = (await self._log.bounds(STATE))[self._partition].end
         return await self._claimed_before(end)
 
     async def _append(self, record: NewRecord) -> int:
@@ -278,7 +279,14 @@ async def _read(eventlog: EventLog, partition: int, first: int, end: int) -> Asy
 
 
 async def highest_output(
-    eventlog: EventLog, stream: str, producer: str, epoch: int, *, before: int, since: tuple[int, Seen] | None = None
+    eventlog: EventLog,
+    stream: str,
+    producer: str,
+    epoch: int,
+    *,
+    before: int,
+    since: tuple[int, Seen] | None = None,
+    beat: Callable[[], None] = lambda: None,
 ) -> tuple[int, int]:
     """The highest id of the producer's outputs that readers take, of those before its claim of `epoch` at `before`.
 
@@ -292,6 +300,7 @@ async def highest_output(
     needle = producer.encode()
     try:
         while reader.positions()[0] < before:
+            beat()
             for record in (await reader.fetch()).get(0, ()):
                 if record.offset >= before:
                     break
