@@ -13,11 +13,10 @@ from structlog.testing import capture_logs
 
 from pegel.eventlog.keys import contact_key, partition_of
 from pegel.eventlog.memory import MemoryLog
-from pegel.eventlog.port import CONTACTS
 from pegel.runtime.auth import hashed
 from pegel.schemas.contact import AmendmentRecord, ContactRecord, amendment_example
 from pegel.schemas.rejected import Problem
-from support.ingests import JSON, NDJSON, RunningIngest, contact, made, running
+from support.ingests import JSON, NDJSON, RunningIngest, SlowLog, contact, made, running
 from support.wait import until
 
 PROBLEM = "application/problem+json"
@@ -240,19 +239,6 @@ async def test_in_data_mode_time_passes_by_ticks_alone(tmp_path: Path) -> None:
         ):
             problem(await ingest.client.post("/v1/ticks", content=body, headers=JSON), status)
         problem(await ingest.client.post("/v1/ticks", content=b"{}", headers=NDJSON), 415)
-
-
-class SlowLog(MemoryLog):
-    """Acknowledges contacts only when it is let."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.let = asyncio.Event()
-
-    async def append(self, stream: str, partition: int, records: Any) -> Any:
-        if stream == CONTACTS and any(record.key is not None for record in records):
-            await self.let.wait()
-        return await super().append(stream, partition, records)
 
 
 async def test_nothing_is_answered_before_the_log_has_it(tmp_path: Path) -> None:

@@ -38,6 +38,19 @@ def contact(**over: object) -> dict[str, Any]:
     return {name: value for name, value in (values | over).items() if value is not None}
 
 
+class SlowLog(MemoryLog):
+    """Acknowledges contacts only when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let = asyncio.Event()
+
+    async def append(self, stream: str, partition: int, records: Any) -> Any:
+        if stream == CONTACTS and any(record.key is not None for record in records):
+            await self.let.wait()
+        return await super().append(stream, partition, records)
+
+
 @dataclass(frozen=True)
 class RunningIngest:
     """Ingest, ready, and the log it writes to."""

@@ -1,20 +1,23 @@
 """A body becomes items: what is valid, what is refused, at which place and why. No value ever stands in a reason."""
 
 import json
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pegel.ingest.domain import reading
 from pegel.ingest.domain.reading import (
     AMENDMENT,
     CONTACT,
     REFUSED_MAX,
-    Batch,
+    Form,
+    Kind,
+    T,
     TooManyRefusedError,
     UnreadableError,
-    read,
 )
 from pegel.ingest.domain.refusals import FAULTS_MAX, Refusal, rejected_record
 from pegel.schemas.contact import Contact, amendment_example, schema_example
@@ -25,7 +28,22 @@ def contact(**over: object) -> dict[str, Any]:
     return {name: value for name, value in (schema_example() | over).items() if value is not None}
 
 
-def read_json(value: object) -> Batch[Contact]:
+@dataclass(frozen=True)
+class Found(Generic[T]):
+    """What a body held. valid: (index, item) in order."""
+
+    single: bool
+    valid: list[tuple[int, T]]
+    refused: list[Refusal]
+
+
+def read(kind: Kind[T], body: bytes, form: Form) -> Found[T]:
+    valid: list[tuple[int, T]] = []
+    batch = reading.read(kind, body, form, lambda index, item: valid.append((index, item)))
+    return Found(batch.single, valid, batch.refused)
+
+
+def read_json(value: object) -> Found[Contact]:
     return read(CONTACT, json.dumps(value).encode(), "json")
 
 
@@ -63,7 +81,7 @@ def test_ndjson_refuses_a_broken_line_alone() -> None:
 
 
 def test_an_empty_array_has_no_items() -> None:
-    assert read_json([]) == Batch(single=False, valid=[], refused=[])
+    assert read_json([]) == Found(single=False, valid=[], refused=[])
 
 
 UNREADABLE = {

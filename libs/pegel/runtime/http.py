@@ -26,6 +26,7 @@ TITLES: Final = {
     404: "There is no such thing",
     405: "This method is not allowed here",
     406: "None of the accepted types is spoken here",
+    408: "The body did not come in time",
     409: "Not possible in this state",
     411: "The length is missing",
     413: "The body is too large",

@@ -93,6 +93,12 @@ class Settings(BaseSettings):
     # Ingest
     body_bytes_max: Annotated[int, Field(ge=1024)] = 5 * 1024 * 1024
     ingest_deadline_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    ingest_bytes_max: Annotated[int, Field(ge=1024)] = Field(
+        default=32 * 1024 * 1024, description="bytes of all bodies in work; above it 429; memory takes 8 times as much"
+    )
+    ingest_requests_max: Annotated[int, Field(ge=1)] = Field(
+        default=1000, description="requests with a body in work; above it 429"
+    )
     ahead_seconds_max: Annotated[int, Field(ge=0)] = 300
     age_days_max: Annotated[int, Field(ge=1)] = Field(
         default=35, description="days; a contact that occurred longer ago is rejected (wall clock)"

@@ -107,13 +107,16 @@ class PartitionSender:
         if self._task.done():
             raise LogError(f"the connection to {self._cluster.text} was closed")
         done: asyncio.Future[Sequence[Appended]] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Append(records, done))
+        append = _Append(records, done)
+        self._queue.append(append)
         self._filled.set()
         try:
             async with asyncio.timeout(self._cluster.deadline_seconds):
                 return await done
         except TimeoutError as error:
             raise self._cluster.explain(error) from None
+        finally:
+            append.records = ()  # a batch under way may keep the queue for longer than anybody waits for what is in it
 
     async def close(self) -> None:
         self._task.cancel()

@@ -66,13 +66,16 @@ class Writer:
         if self._closed:
             raise LogError(f"the log of {self._file.path} was closed")
         done: asyncio.Future[Sequence[Appended]] = self._loop.create_future()
-        self._queue.put(_Append(partition, records, done, time.monotonic() + self._deadline_seconds))
+        append = _Append(partition, records, done, time.monotonic() + self._deadline_seconds)
+        self._queue.put(append)
         # The thread gives up at the deadline by itself; this is for a disk that does not come back from a call.
         try:
             async with asyncio.timeout(self._deadline_seconds + 1):
                 return await done
         except TimeoutError:
             raise LogUnavailable(f"{self._file.path} took nothing for {self._deadline_seconds:g} s") from None
+        finally:
+            append.records = ()  # a disk that hangs keeps the queue: it shall not hold what nobody waits for
 
     async def close(self) -> None:
         """Waits for the appends under way."""

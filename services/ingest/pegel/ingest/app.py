@@ -39,7 +39,7 @@ def build(settings: Settings, connect_log: Callable[[Settings], EventLog] = conn
     """
     probe = Probe(NAME)
     wall = settings.clock == "wall"
-    state = State(Tokens.load(settings), wall, Bodies())
+    state = State(Tokens.load(settings), wall, Bodies(settings.ingest_bytes_max, settings.ingest_requests_max))
     app = make_app(NAME, probe, title="Pegel ingest", description=DESCRIPTION, body_bytes_max=settings.body_bytes_max)
     add_routes(app, state)
     describe(app, Contact, Amendment, Tick)

@@ -29,3 +29,7 @@ REQUEST_SECONDS = Histogram(
     registry=REGISTRY,
 )
 BODIES_BYTES = Gauge("pegel_ingest_bodies_bytes", "Bodies of requests that are being worked on", registry=REGISTRY)
+BODIES = Gauge("pegel_ingest_bodies", "Requests with a body that are being worked on", registry=REGISTRY)
+TURNED_AWAY = Counter(
+    "pegel_ingest_turned_away", "Requests answered by 429, since too much was being worked on", registry=REGISTRY
+)

@@ -6,7 +6,7 @@ large for a contact is never looked into: a body of 5 MiB holds a million faults
 
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
@@ -44,11 +44,10 @@ class TooManyRefusedError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Batch(Generic[T]):
-    """What a body held. single: it was one object, not an array or lines. valid: (index, item) in order."""
+class Batch:
+    """What a body held beside its valid items. single: it was one object, not an array or lines."""
 
     single: bool
-    valid: list[tuple[int, T]]
     refused: list[Refusal]
 
 
@@ -66,37 +65,51 @@ CONTACT: Final = Kind("contact", TypeAdapter(Contact), TypeAdapter(Annotated[lis
 AMENDMENT: Final = Kind("amendment", TypeAdapter(Amendment), TypeAdapter(Annotated[list[Amendment], FailFast()]))
 
 
-def read(kind: Kind[T], body: bytes, form: Form) -> Batch[T]:
-    """Raises UnreadableError when the body as a whole is not JSON, TooManyRefusedError."""
+def read(kind: Kind[T], body: bytes, form: Form, take: Callable[[int, T], None]) -> Batch:
+    """Gives each valid item to `take`, with its index, in order: the models of a large body take 20 times its size, so
+    they are not all kept at once.
+
+    Raises UnreadableError when the body as a whole is not JSON, TooManyRefusedError; what was taken is to be dropped.
+    """
     if form == "ndjson":
         # Only a line feed ends a line of NDJSON; splitlines() would cut at others too.
-        return _each(kind, [line for line in body.split(b"\n") if line.strip(_BLANK)], form)
+        return _each(kind, [line for line in body.split(b"\n") if line.strip(_BLANK)], form, take)
     if not _ARRAY.match(body):
-        return _each(kind, [body], form, single=True)
+        return _each(kind, [body], form, take, single=True)
     if len(body) <= WHOLE_BYTES_MAX:
         # Most bodies hold no fault, and one call for all items costs two thirds of a call for each.
         with contextlib.suppress(ValidationError):  # else each item is refused for itself, below
-            return Batch(False, list(enumerate(kind.whole.validator.validate_json(body))), [])
+            for index, item in enumerate(kind.whole.validator.validate_json(body)):
+                take(index, item)
+            return Batch(False, [])
     try:
         items = _split(body)
     except msgspec.DecodeError as error:
         raise UnreadableError(str(error)) from None
     except RecursionError:
         raise UnreadableError("nested too deeply") from None
-    return _each(kind, items, form)
+    return _each(kind, items, form, take)
 
 
-def _each(kind: Kind[T], items: Sequence[bytes | msgspec.Raw], form: Form, *, single: bool = False) -> Batch[T]:
-    batch: Batch[T] = Batch(single, [], [])
-    validate, keep = kind.model.validator.validate_json, batch.valid.append
+def _each(
+    kind: Kind[T],
+    items: Sequence[bytes | msgspec.Raw],
+    form: Form,
+    take: Callable[[int, T], None],
+    *,
+    single: bool = False,
+) -> Batch:
+    batch = Batch(single, [])
+    validate = kind.model.validator.validate_json
     for index, item in enumerate(items):
         data = bytes(item)
         if len(data) <= ITEM_BYTES_MAX:
             try:
-                keep((index, validate(data)))
+                valid = validate(data)
             except ValidationError as error:
                 refused = _refusal(index, data, form, error)
             else:
+                take(index, valid)
                 continue
         else:
             refused = _refusal(index, data, form, None)

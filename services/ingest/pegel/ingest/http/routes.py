@@ -26,7 +26,7 @@ from pegel.schemas.contact import Amendment, Contact, Tick, amendment_example, s
 from pegel.schemas.rejected import FieldError
 
 Take = Callable[[Delivery], Awaitable[Outcome]]
-PROBLEMS: Final = problem_responses(400, 401, 403, 413, 415, 422, 503)
+PROBLEMS: Final = problem_responses(400, 401, 403, 408, 413, 415, 422, 429, 503)
 TOLD_MAX: Final = 100
 """Refusals that are told of a body that is refused for their number."""
 _SLUG: Final = re.compile(SLUG_PATTERN)

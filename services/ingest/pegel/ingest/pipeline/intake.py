@@ -28,7 +28,7 @@ from pegel.ingest.domain.records import amendment_record, contact_record
 from pegel.ingest.domain.refusals import Refusal
 from pegel.ingest.domain.rules import Rules
 from pegel.ingest.pipeline.appends import Appends
-from pegel.schemas.contact import Contact, TickRecord
+from pegel.schemas.contact import Amendment, Contact, TickRecord
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -48,6 +48,8 @@ _ACCEPTED: Final = {"contact": metrics.ACCEPTED, "amendment": metrics.AMENDMENTS
 _REJECTED: Final = {"contact": metrics.REJECTED, "amendment": metrics.AMENDMENTS_REJECTED}
 LARGE_BYTES: Final = 256 * 1024
 """Bodies above this are read in a thread, so that others are answered in between."""
+LARGE_AT_ONCE: Final = 2
+"""More at a time would be read no sooner, and take memory for what they are read into."""
 MANY_REFUSED: Final = 200
 """So are more refusals than this written."""
 
@@ -68,6 +70,7 @@ class Intake:
         self, appends: Appends, pseudonymise: Pseudonymise, rules: Callable[[datetime, str | None], Rules]
     ) -> None:
         self._appends, self._pseudonymise, self._rules = appends, pseudonymise, rules
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
 
     async def contacts(self, delivery: Delivery) -> Outcome:
         """Raises UnreadableError, TooManyRefusedError, LogUnavailable (a part may be in the log)."""
@@ -87,7 +90,8 @@ class Intake:
     async def _take(self, kind: Kind[T], delivery: Delivery) -> Outcome:
         try:
             if len(delivery.body) > LARGE_BYTES:
-                batch, groups = await asyncio.to_thread(self._prepare, kind, delivery)
+                async with self._large:
+                    batch, groups = await asyncio.to_thread(self._prepare, kind, delivery)
             else:
                 batch, groups = self._prepare(kind, delivery)
         except UnreadableError as error:
@@ -104,17 +108,17 @@ class Intake:
             await self._reject(kind, delivery, batch.refused)
         return Outcome(batch.single, accepted, batch.refused)
 
-    def _prepare(self, kind: Kind[T], delivery: Delivery) -> tuple[Batch[T], dict[int, list[NewRecord]]]:
-        """The refusals in order, and the records by partition. The models are used up."""
-        batch = reading.read(kind, delivery.body, delivery.form)
+    def _prepare(self, kind: Kind[T], delivery: Delivery) -> tuple[Batch, dict[int, list[NewRecord]]]:
+        """The refusals in order, and the records by partition."""
         rules = self._rules(delivery.now, delivery.source)
         partitions, pseudonymise, headers = self._appends.partitions, self._pseudonymise, delivery.headers
         groups: defaultdict[int, list[NewRecord]] = defaultdict(list)
         late: list[Refusal] = []
-        for index, item in batch.valid:
+
+        def take(index: int, item: Contact | Amendment) -> None:
             if refusal := rules.refuse(index, item):
                 late.append(refusal)
-                continue
+                return
             source = rules.source_of(item)
             key = contact_key(source, item.event_id)
             if isinstance(item, Contact):
@@ -122,7 +126,8 @@ class Intake:
             else:
                 value = amendment_record(item, source, pseudonymise, delivery.now)
             groups[partition_of(key, partitions)].append(NewRecord(value, key, headers))
-        batch.valid.clear()  # only the records are needed while the log works
+
+        batch = reading.read(kind, delivery.body, delivery.form, take)
         if late:
             batch.refused.extend(late)
             batch.refused.sort(key=lambda refusal: refusal.index)
