@@ -1,15 +1,18 @@
 """What the judge may expect of any detector."""
 
 from collections.abc import Callable
+from dataclasses import fields
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from pegel.detector.judge.domain.judgement import Judgement
 from pegel.detector.judge.domain.models.negative_binomial import NegativeBinomial, tail
 from pegel.detector.judge.domain.models.river_gaussian import RiverGaussian
 from pegel.detector.judge.domain.seasons import Zones
 from pegel.detector.judge.ports import Detector
+from pegel.detector.state import decode, encode
 
 Make = Callable[[], Detector]
 MONDAY = 1_772_409_600
@@ -135,3 +138,47 @@ def test_the_tail_is_that_of_the_negative_binomial(mean: float, dispersion: floa
     assert tail(counts(observed), np.array([mean]), np.array([dispersion]))[0] == pytest.approx(
         -np.log10(reference), rel=1e-9
     )
+
+
+def test_one_that_is_restored_gives_the_same_answers_to_the_bit(make: Make) -> None:
+    first = taught(make, 1)
+    for minute in range(1470):  # more than a day: rings have turned
+        first.judge(MONDAY + 60 * minute, counts(minute % 7, 2))
+    first.add_segments([("PT", "atm")])
+    for minute in range(1470, 1500):
+        first.judge(MONDAY + 60 * minute, counts(1, 2, 3))
+        first.learn(MONDAY + 60 * minute, 60, counts(1, 2, 3), skip=counts(1))
+    state = first.state()
+    second = make()
+    second.restore(decode(encode(state)))
+    assert second.version == first.version
+    for minute in range(1500, 1600):
+        if minute == 1540:
+            first.skip_gap(3)
+            second.skip_gap(3)
+        if minute == 1550:
+            first.add_segments([("ES", "loan")])
+            second.add_segments([("ES", "loan")])
+        seen = counts(minute % 5, 30, 1, 2)[: 3 if minute < 1550 else 4]
+        assert bits(first.judge(MONDAY + 60 * minute, seen)) == bits(second.judge(MONDAY + 60 * minute, seen))
+        for detector in (first, second):
+            detector.learn(MONDAY + 60 * minute, 60, seen, skip=counts(0))
+            detector.add_late(minute - 1490, 0, 2)
+        assert [a.tobytes() for a in first.recent(0, 1440)] == [a.tobytes() for a in second.recent(0, 1440)]
+
+
+def test_a_state_is_not_touched_by_what_comes_later(make: Make) -> None:
+    detector = taught(make, 1)
+    for minute in range(30):
+        detector.judge(MONDAY + 60 * minute, counts(1, 2))
+    state = detector.state()
+    before = encode(state)
+    detector.add_late(1, 0, 5)
+    detector.judge(MONDAY + 1800, counts(9, 9))
+    detector.learn(MONDAY + 1800, 3600, counts(9, 9))
+    detector.add_segments([("PT", "atm")])
+    assert encode(state) == before
+
+
+def bits(judgement: Judgement) -> list[bytes]:
+    return [getattr(judgement, field.name).tobytes() for field in fields(judgement)]

@@ -80,16 +80,17 @@ class Detection:
     ) -> None:
         self.counters = [Counted(clock, bucket_seconds, partition) for partition in range(partitions)]
         self.fence = Fence()
+        self.judge_rules = judging.Rules(
+            clock=clock,  # type: ignore[arg-type]
+            bucket_seconds=bucket_seconds,
+            delay_seconds=10,
+            partitions=partitions,
+            dimensions=("country", "topic"),
+            made_at_ms=int(MADE.timestamp() * 1000),
+            max_segments=max_segments,
+        )
         self.judge = judging.Judge(
-            judging.Rules(
-                clock=clock,  # type: ignore[arg-type]
-                bucket_seconds=bucket_seconds,
-                delay_seconds=10,
-                partitions=partitions,
-                dimensions=("country", "topic"),
-                made_at_ms=int(MADE.timestamp() * 1000),
-                max_segments=max_segments,
-            ),
+            self.judge_rules,
             epoch=0,
             make_detector=lambda: NegativeBinomial(bucket_seconds, Zones({"ES": "Europe/Madrid"}, 0)),
             fence=self.fence,

@@ -10,6 +10,8 @@ from pegel.detector.judge.domain.lines import SMALL_MAX, HistoryEndLine, History
 NUMBERS_MAX: Final = 50_000_000
 """Counts kept of histories that have not ended, and counts in the matrix of one: 10,000 segments for 4 weeks of steps
 of 10 minutes are 40 million."""
+STEPS_MAX: Final = 150_000
+"""More than a year of steps of 5 minutes: what is learnt takes time, however few segments it has."""
 PART_COST: Final = 100
 """What a part takes beside its counts, in counts."""
 
@@ -99,7 +101,7 @@ def assembled(parts: list[Part]) -> History:
     segments = list(dict.fromkeys(segment for part in parts for segment in part.segments))
     number = {segment: place for place, segment in enumerate(segments)}
     length = max((part.start - first) // step + max(part.lengths.tolist(), default=0) for part in parts)
-    if length * len(segments) > NUMBERS_MAX:
+    if length > STEPS_MAX or length * len(segments) > NUMBERS_MAX:
         raise ValueError(f"a history of {length} steps of {len(segments)} segments is too large")
     counts = np.zeros((length, len(segments)), dtype=np.int32)
     for part in parts:
