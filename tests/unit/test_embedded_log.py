@@ -166,6 +166,25 @@ async def test_retention_forgets_the_oldest_but_never_the_last(
         await behind.fetch()
 
 
+async def test_another_retention_than_a_stream_was_made_with_is_a_warning(
+    log: SqliteLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was made stays as it is: nothing is forgotten earlier because somebody runs a command without settings."""
+    made, other = StreamSpec(META, 1, 900.0), StreamSpec(META, 1, 200.5, 1000)
+    for spec in (made, made, other):
+        await log.create([spec])
+    (said,) = [record.getMessage() for record in caplog.records]
+    path = contacts(log).with_name("meta.sqlite")
+    assert said.startswith(f"{path} was made with retention_hours = 900.0, retention_bytes = NULL, the settings say ")
+    command = said.partition(f'sqlite3 {path} "')[2].removesuffix('"')
+    assert command == "UPDATE stream SET retention_hours = 200.5, retention_bytes = 1000"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(command)
+    caplog.clear()
+    await log.create([other])
+    assert not caplog.records
+
+
 async def test_without_retention_nothing_is_forgotten(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "TRIM_EVERY_SECONDS", 0.0)
     for _ in range(5):

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from pegel.eventlog.kafka.cluster import RETRY_SECONDS, Cluster, bootstrap, stop
@@ -12,9 +11,8 @@ from pegel.eventlog.kafka.quiet import keep_quiet
 from pegel.eventlog.kafka.reader import KafkaMember, KafkaReader
 from pegel.eventlog.kafka.security import KafkaSecurity
 from pegel.eventlog.kafka.sender import PartitionSender, Producers
+from pegel.eventlog.kafka.topics import check, topic
 from pegel.eventlog.port import Appended, Bounds, EventLog, LogError, Member, NewRecord, Reader, StreamSpec
-
-HOUR_MS = 3_600_000
 
 
 class KafkaLog(EventLog):
@@ -44,18 +42,21 @@ class KafkaLog(EventLog):
     async def create(self, streams: Sequence[StreamSpec]) -> Sequence[str]:
         async with self._cluster.within_deadline(), self._cluster.admin() as admin:
             answer = await admin.create_topics(
-                [self._topic(spec) for spec in streams], timeout_ms=int(self._cluster.deadline_seconds * 1000)
+                [topic(self._cluster, spec, self._replication) for spec in streams],
+                timeout_ms=int(self._cluster.deadline_seconds * 1000),
             )
             made = []
-            for topic, code, *rest in answer.topic_errors:
+            for name, code, *rest in answer.topic_errors:
                 error = for_code(code)
                 if code == 0:
-                    made.append(topic.removeprefix(f"{self._cluster.prefix}."))
+                    made.append(name.removeprefix(f"{self._cluster.prefix}."))
                 elif error is not TopicAlreadyExistsError:
-                    raise LogError(f"{self._cluster.text} does not make stream {topic}: {' '.join(map(str, rest))}")
+                    raise LogError(f"{self._cluster.text} does not make stream {name}: {' '.join(map(str, rest))}")
             for spec in streams:  # the brokers learn of a new stream a moment later
                 while not await self._cluster.partitions(spec.name):  # noqa: ASYNC110 (nothing tells when)
                     await asyncio.sleep(RETRY_SECONDS)
+            if found := [spec for spec in streams if spec.name not in made]:
+                await check(self._cluster, admin, found)
             return made
 
     async def partitions(self, stream: str) -> int:
@@ -113,19 +114,3 @@ class KafkaLog(EventLog):
                     raise
                 self._asker = asker
             return self._asker
-
-    def _topic(self, spec: StreamSpec) -> NewTopic:
-        configs = {
-            "message.timestamp.type": "LogAppendTime",
-            "cleanup.policy": "delete",
-            "retention.ms": "-1" if spec.retention_hours is None else str(int(spec.retention_hours * HOUR_MS)),
-            "retention.bytes": "-1" if spec.retention_bytes is None else str(spec.retention_bytes),
-            # A quorum of replicas has what was acknowledged, and one broker may be away.
-            "min.insync.replicas": "2" if self._replication >= 3 else "1",
-        }
-        if spec.retention_hours is not None:
-            # Kafka forgets whole closed segments: none may be open for long, or records stay that should be gone.
-            configs["segment.ms"] = str(max(HOUR_MS, int(spec.retention_hours * HOUR_MS / 16)))
-        if spec.retention_bytes is not None:
-            configs["segment.bytes"] = str(min(1 << 30, max(1 << 20, spec.retention_bytes // 8)))
-        return NewTopic(self._cluster.topic(spec.name), spec.partitions, self._replication, topic_configs=configs)

@@ -136,6 +136,21 @@ def describe(path: Path) -> StreamFile | None:
         return StreamFile(path, *connection.execute("SELECT * FROM stream").fetchone())
 
 
+def kept_otherwise(path: Path, spec: StreamSpec) -> str | None:
+    """What to say of a file that was made with another retention, and keeps it. Raises LogUnavailable, LogError."""
+    file = describe(path)
+    if file is None or (file.retention_hours, file.retention_bytes) == (spec.retention_hours, spec.retention_bytes):
+        return None
+    has, wanted = (
+        f"retention_hours = {'NULL' if hours is None else hours}, retention_bytes = {size or 'NULL'}"
+        for hours, size in ((file.retention_hours, file.retention_bytes), (spec.retention_hours, spec.retention_bytes))
+    )
+    change = f'sqlite3 {path} "UPDATE stream SET {wanted}"'  # noqa: S608 (told to a person, not executed)
+    return (
+        f"{path} was made with {has}, the settings say {wanted}; it stays so until, with the services stopped: {change}"
+    )
+
+
 def connect(path: Path, busy_seconds: float) -> sqlite3.Connection:
     """A connection in autocommit, for one thread at a time. The file must exist. Raises sqlite3.Error."""
     connection = sqlite3.connect(

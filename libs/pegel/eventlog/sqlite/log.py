@@ -1,6 +1,7 @@
 """The embedded log: a folder with one SQLite file a stream. Durable on one machine with nothing but Python."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ from pegel.eventlog.sqlite.stream import OpenStream
 from pegel.eventlog.sqlite.watch import Timer
 
 READ_THREADS = 4
+log = logging.getLogger(__name__)
 
 
 class SqliteLog(EventLog):
@@ -28,12 +30,14 @@ class SqliteLog(EventLog):
         self._readers: list[SqliteReader] = []
 
     async def create(self, streams: Sequence[StreamSpec]) -> Sequence[str]:
-        loop = asyncio.get_running_loop()
-        return [
-            spec.name
-            for spec in streams
-            if await loop.run_in_executor(self._threads, files.make, self._stream(spec.name).path, spec)
-        ]
+        loop, made = asyncio.get_running_loop(), []
+        for spec in streams:
+            path = self._stream(spec.name).path
+            if await loop.run_in_executor(self._threads, files.make, path, spec):
+                made.append(spec.name)
+            elif differs := await loop.run_in_executor(self._threads, files.kept_otherwise, path, spec):
+                log.warning("%s", differs)
+        return made
 
     async def partitions(self, stream: str) -> int:
         path = self._stream(stream).path
