@@ -16,7 +16,7 @@ from support import servers
 settings.register_profile("pegel", deadline=None)
 settings.load_profile("pegel")
 
-pytest_plugins = ["support.no_skips"]
+pytest_plugins = ["support.no_skips", "support.simulation.seeds"]
 
 # A fixture that needs a real server marks every test that uses it, so that none gets into `make test` by mistake.
 SERVER_FIXTURES: Final = {

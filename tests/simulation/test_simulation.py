@@ -1,0 +1,40 @@
+"""Pegel under bad luck: its pipelines on virtual time, and a log in memory that delays, loses, repeats and moves them.
+
+A seed decides what is sent, what fails and who runs when; what must hold afterwards is told by code that shares nothing
+with the services (support.simulation.oracle).
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.simulation.run import simulate
+
+TESTS = Path(__file__).parents[1]
+pytestmark = pytest.mark.timeout(120)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """As many seeds as --seeds says."""
+    if "seed" in metafunc.fixturenames:
+        metafunc.parametrize("seed", range(1, metafunc.config.getoption("--seeds") + 1))
+
+
+def test_nothing_is_lost_and_nothing_is_twice(seed: int) -> None:
+    result = simulate(seed)
+    again = f"PYTHONPATH=tests .venv/bin/python -m support.simulation --seed {seed} -v"
+    assert not result.violations, "\n".join([*result.violations, "", f"This repeats it: {again}"])
+
+
+def test_a_seed_happens_the_same_way_in_every_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "support.simulation", "--seed", "3"],
+        env={**os.environ, "PYTHONPATH": str(TESTS), "PYTHONHASHSEED": "7"},
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    assert f"digest {simulate(3).digest}\n" in done.stdout
