@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from sqlalchemy import text
 from pegel.alerter.database import Database, check_schema, migrate
 from pegel.alerter.ledger.adapters.memory import MemoryLedger
 from pegel.alerter.ledger.adapters.sql import SqlLedger
-from pegel.alerter.ledger.domain.charges import Charge, Status
+from pegel.alerter.ledger.domain.seals import day_of
+from pegel.alerter.ledger.domain.sums import Sums, charge_digest
 from pegel.alerter.ledger.ports import CostSum, Cut, Ledger, LedgerConflict
 from pegel.schemas.detection import BucketRecord
+from support.charges import charge
 from support.databases import BOTH, database_url
 from support.windows import START, Windows
 
@@ -44,37 +47,6 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
 
     yield sql
     database.close()
-
-
-def charge(
-    number: int = 0,
-    *,
-    minutes: int = 0,
-    segment: tuple[str, str] = ("ES", "atm"),
-    team: str = "cash-withdrawals",
-    quantity: int = 2,
-    price: int = 7_500_000,
-    status: Status = "priced",
-) -> Charge:
-    at = START + timedelta(minutes=minutes)
-    return Charge(
-        id=f"judge/0:{minutes + 1}.0#{number}",
-        origin=f"judge/0:{minutes + 1}.0",
-        at=at,
-        bucket=int(at.timestamp()) // 60,
-        segment=segment,
-        cell={"country": segment[0], "topic": segment[1], "channel": "phone"},
-        team=team,
-        debit=f"team:{team}:run-rate",
-        credit="service:contact-centre",
-        quantity=quantity,
-        unit_price_micros=price,
-        amount_micros=quantity * price,
-        currency="EUR",
-        status=status,
-        price_version="p1",
-        ownership_version="o1",
-    )
 
 
 def cut(offset: int = 7) -> Cut:
@@ -122,6 +94,76 @@ def test_an_id_with_another_content_is_refused_and_nothing_is_booked(ledger: Ope
     with pytest.raises(LedgerConflict, match=r"judge/0:1\.0#0"), ledger() as book:
         book.book([charge(1), charge(0, quantity=3)], cut())
     assert [(row.contacts, row.amount_micros) for row in day(ledger)] == [(2, 15_000_000)]
+
+
+def test_a_running_sum_is_kept_of_what_is_new(ledger: Opened) -> None:
+    with ledger() as book:
+        assert book.totals() == Sums()
+        book.book([charge(0), charge(1, quantity=-1)], cut(3))
+    with ledger() as book:
+        book.book([charge(1, quantity=-1), charge(2)], cut(9))
+    entries = [charge(0), charge(2), charge(1, quantity=-1)]  # in whatever order
+    expected = Sums().plus((its.quantity, its.currency, its.amount_micros, charge_digest(its)) for its in entries)
+    with ledger() as book:
+        assert book.totals() == expected
+        assert (expected.contacts, expected.micros) == (3, {"EUR": 22_500_000})
+
+
+def test_seals_are_a_chain(ledger: Opened) -> None:
+    with ledger() as book:
+        assert book.seal() is None
+        record = cut().record
+        seen = {"judge/0": [3, 7, 1]}
+        book.book([charge(0)], Cut(7, record, seen))
+        first = book.seal()
+    next_day = record.model_copy(
+        update={"as_of": record.as_of + timedelta(days=1), "to": record.to + 1440, "windows_contacts": 9}
+    )
+    with ledger() as book:
+        book.book([charge(1)], Cut(8, next_day, seen))
+        second = book.seal()
+    assert first is not None
+    assert second is not None
+    assert (first.day, first.bucket_to, first.windows_next_offset) == ("2026-03-02", record.to, 8)
+    assert (first.ledger.contacts, first.producers, first.previous) == (2, seen, "")
+    assert (second.day, second.windows_contacts, second.ledger.contacts) == ("2026-03-03", 9, 4)
+    assert second.previous == first.sha256 != second.sha256
+    assert [partition["offset"] for partition in first.covered] == [part.offset for part in record.covered]
+
+
+@pytest.mark.parametrize("what", ["bucket_to", "windows_contacts", "day", "previous", "covered", "producers", "ledger"])
+def test_a_seal_shows_that_it_was_changed(what: str) -> None:
+    book = MemoryLedger()
+    book.book([charge(0)], Cut(7, cut().record, {"judge/0": [3, 7, 1]}))
+    seal = book.seal()
+    assert seal is not None
+    others: dict[str, object] = {
+        "bucket_to": seal.bucket_to + 1,
+        "windows_contacts": seal.windows_contacts + 1,
+        "day": "2026-03-01",
+        "previous": "0",
+        "covered": [],
+        "producers": {},
+        "ledger": replace(seal.ledger, digest=seal.ledger.digest + 1),
+    }
+    assert replace(seal, **{what: others[what]}).sha256 != seal.sha256  # type: ignore[arg-type]
+
+
+def test_a_bucket_that_ends_at_midnight_lies_in_the_day_that_ends() -> None:
+    windows = Windows(start=START.replace(hour=23, minute=59))
+    days = [day_of(record) for _ in range(2) for record in windows.bucket() if isinstance(record, BucketRecord)]
+    assert days == ["2026-03-02", "2026-03-03"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"team": "other"}, {"quantity": 3}, {"amount_micros": 1}, {"segment": ("PT", "atm")}, {"currency": "USD"},
+        {"at": START + timedelta(hours=1)}, {"cell": {"country": "ES"}}, {"status": "free"}, {"credit": "service:x"},
+    ],
+)  # fmt: skip
+def test_the_digest_shows_every_change_of_an_entry(changed: dict[str, object]) -> None:
+    assert charge_digest(charge()._replace(**changed)) != charge_digest(charge())  # type: ignore[arg-type]
 
 
 def test_sums_are_by_team_and_topic_dearest_first(ledger: Opened) -> None:

@@ -1,6 +1,7 @@
 """The database's schema: migrated under a lock, checked at the start."""
 
 import threading
+from contextlib import nullcontext
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,8 +14,13 @@ from sqlalchemy import text
 from pegel.alerter.database import Database, check_schema, migrate
 from pegel.alerter.database.schema import SCHEMA
 from pegel.alerter.database.tables import metadata
+from pegel.alerter.ledger.adapters.sql import SqlLedger
+from pegel.alerter.ledger.domain.sums import Sums, charge_digest
 from pegel.runtime.settings import ConfigurationError
+from pegel.schemas.detection import BucketRecord
+from support.charges import charge
 from support.databases import BOTH, database_url
+from support.windows import Windows
 
 
 @pytest.fixture(params=BOTH)
@@ -39,6 +45,47 @@ def test_the_schema_that_is_asked_for_is_the_newest_migration() -> None:
 def test_migrating_again_changes_nothing(url: str) -> None:
     migrate(url)
     assert migrate(url) == (SCHEMA, SCHEMA)
+
+
+def test_what_was_booked_before_is_summed_up(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A database of the first schema, with three entries and a cut, as that version left it.
+    monkeypatch.setattr("pegel.alerter.database.schema.SCHEMA", "0001")
+    assert migrate(url) == (None, "0001")
+    monkeypatch.undo()
+    charges = [charge(number, quantity=number + 1) for number in range(3)]
+    database = Database(url)
+    with database.write() as connection:
+        SqlLedger(connection)._insert(charges)
+        cut = {"offset": 7, "record": cut_record().encode().decode(), "producers": '{"judge/0": [3, 7, 1]}'}
+        connection.execute(text("INSERT INTO ledger_cut (id, record_offset, record) VALUES (1, :offset, :record)"), cut)
+        connection.execute(
+            text(
+                "INSERT INTO positions (consumer, log_id, next_offset, producers) "
+                "VALUES ('ledger', 'log', 8, :producers)"
+            ),
+            cut,
+        )
+    with pytest.raises(ConfigurationError) if not database.sqlite else nullcontext() as error:
+        check_schema(database)  # it migrates a SQLite file
+    if error is not None:
+        assert error.value.faults[0].endswith(
+            f"the database has schema 0001, this version needs schema {SCHEMA}: run `pegel migrate`"
+        )
+        assert migrate(url) == ("0001", SCHEMA)
+    with database.read() as connection:
+        ledger = SqlLedger(connection)
+        expected = Sums().plus((its.quantity, its.currency, its.amount_micros, charge_digest(its)) for its in charges)
+        assert ledger.totals() == expected
+        found = ledger.cut()
+        assert found is not None
+        assert (found.record_offset, found.producers) == (7, {"judge/0": [3, 7, 1]})
+    database.close()
+
+
+def cut_record() -> BucketRecord:
+    record = Windows().bucket()[-1]
+    assert isinstance(record, BucketRecord)
+    return record
 
 
 def test_several_migrate_at_once(url: str) -> None:

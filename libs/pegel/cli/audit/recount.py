@@ -1,6 +1,7 @@
 """The first source: the stream contacts, read again and counted exactly. Shares no code with the counter."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -26,11 +27,33 @@ class Place(NamedTuple):
         return f"{start:%Y-%m-%dT%H:%M:%S%z} {self.country}/{self.topic} {self.channel}"
 
 
+class Totals(NamedTuple):
+    """Of records of one partition: contacts read, copies among them, contacts taken out again."""
+
+    contacts: int = 0
+    copies: int = 0
+    voided: int = 0
+
+    def minus(self, other: "Totals") -> "Totals":
+        return Totals(*(mine - its for mine, its in zip(self, other, strict=True)))
+
+
 class Recount(NamedTuple):
-    """counted: contacts by place, of buckets below the cut; open: those that are in no window yet."""
+    """counted: contacts by place, of buckets below the cut, without those sealed. open: those in no window yet.
+
+    totals: by partition, up to where the cut covers it, without what was sealed.
+    """
 
     counted: Counter[Place]
     open: int
+    totals: dict[int, Totals]
+
+
+class Cut(NamedTuple):
+    """Up to where something reaches. covered: partition to its first offset not reached; to: end of the buckets."""
+
+    covered: Mapping[int, int]
+    to: int
 
 
 class _Partition:
@@ -44,6 +67,7 @@ class _Partition:
         self._amendments: set[tuple[str, str]] = set()
         self._hour = 0
         self.counted: Counter[Place] = Counter()
+        self.totals = Totals()
 
     def take(self, record: Record) -> None:
         """Count a record; what is no contact and no amendment, or can't be read, counts nothing."""
@@ -68,9 +92,12 @@ class _Partition:
         return known is not None and not (self._forgets and known[0] < self._hour - self._horizon_hours)
 
     def _contact(self, identity: tuple[str, str], found: dict[str, Any]) -> None:
-        if self._remembered(identity):
-            return
         place = self._place(found)
+        contacts, copies, voided = self.totals
+        if self._remembered(identity):
+            self.totals = Totals(contacts + 1, copies + 1, voided)
+            return
+        self.totals = Totals(contacts + 1, copies, voided)
         self._known[identity] = (self._hour, place)
         self.counted[place] += 1
 
@@ -89,6 +116,8 @@ class _Partition:
             bucket = self._bucket(changes["occurred_at"]) if "occurred_at" in changes else before.bucket
             after = before._replace(bucket=bucket, **{name: changes[name] for name in NEUTRAL if name in changes})
             self.counted[after] += 1
+        else:
+            self.totals = self.totals._replace(voided=self.totals.voided + 1)
         self._known[identity] = (hour, after)
 
     def _place(self, found: dict[str, Any]) -> Place:
@@ -98,31 +127,62 @@ class _Partition:
         return int(datetime.fromisoformat(occurred_at).timestamp()) // self._bucket_seconds
 
 
-async def recount(
-    log: EventLog, identity: Identity, horizon_hours: float, covered: dict[int, int], cut_to: int | None
-) -> Recount:
-    """Read every partition again. covered: partition to the first offset that the cut does not reach; cut_to: its end.
+class _Marks:
+    """What a partition's state was at given offsets."""
 
-    Without a cut nothing is in windows, so all is open.
+    def __init__(self, state: _Partition, edges: Sequence[int | None]) -> None:
+        self._state, self._edges = state, edges
+        self._found: list[tuple[Counter[Place], Totals] | None] = [None] * len(edges)
+
+    def pass_to(self, offset: int) -> None:
+        """The record at this offset comes next."""
+        for number, edge in enumerate(self._edges):
+            if self._found[number] is None and edge is not None and offset >= edge:
+                self._found[number] = self._state.counted.copy(), self._state.totals
+
+    def at(self, number: int) -> tuple[Counter[Place], Totals]:
+        """At the end where the edge was not reached; nothing where there is no edge."""
+        if self._edges[number] is None:
+            return Counter(), Totals()
+        return self._found[number] or (self._state.counted, self._state.totals)
+
+
+async def recount(
+    log: EventLog, identity: Identity, horizon_hours: float, cut: Cut | None, sealed: Cut | None = None
+) -> Recount:
+    """Read every partition again, from its begin. Without a cut nothing is in windows, so all is open.
+
+    sealed: what is taken from a seal; contacts before it only tell which ones are copies or can be amended.
     """
     counted: Counter[Place] = Counter()
-    accepted_in_all = 0
+    totals: dict[int, Totals] = {}
+    taken_in_all = windowed_in_all = 0
     for partition, bounds in (await log.bounds(CONTACTS)).items():
         state = _Partition(identity, horizon_hours)
-        at_cut: Counter[Place] | None = None
-        edge = covered.get(partition, bounds.begin)
+        edges = [None if its is None else its.covered.get(partition, bounds.begin) for its in (sealed, cut)]
+        marks = _Marks(state, edges)
         reader = log.reader(CONTACTS, {partition: bounds.begin})
         try:
             while reader.positions()[partition] < bounds.end:
                 for record in (await reader.fetch()).get(partition, ()):
-                    if record.offset >= edge and at_cut is None:
-                        at_cut = state.counted.copy()
+                    marks.pass_to(record.offset)
                     if record.offset < bounds.end:
                         state.take(record)
         finally:
             await reader.close()
-        for place, contacts in (state.counted if at_cut is None else at_cut).items():
-            if cut_to is not None and place.bucket < cut_to and contacts:
+        before, totals_before = marks.at(0)
+        until, totals_until = marks.at(1)
+        totals[partition] = totals_until.minus(totals_before)
+        taken_in_all += sum(state.counted.values())
+        for place, contacts in until.items():
+            if cut is not None and place.bucket < cut.to and contacts:
                 counted[place] += contacts
-        accepted_in_all += sum(state.counted.values())
-    return Recount(counted, accepted_in_all - sum(counted.values()))
+                windowed_in_all += contacts
+        for place, contacts in before.items():
+            if sealed is not None and place.bucket < sealed.to:
+                counted[place] -= contacts
+    return Recount(_without_zeros(counted), taken_in_all - windowed_in_all, totals)
+
+
+def _without_zeros(counts: Counter[Place]) -> Counter[Place]:
+    return Counter({place: contacts for place, contacts in counts.items() if contacts})

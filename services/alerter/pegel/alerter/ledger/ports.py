@@ -1,12 +1,14 @@
 """The ledger's ports; each has one contract suite in tests/contract that runs on all its implementations."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from pegel.alerter.ledger.domain.charges import Charge
 from pegel.alerter.ledger.domain.prices import Price
+from pegel.alerter.ledger.domain.seals import Seal
+from pegel.alerter.ledger.domain.sums import Sums
 from pegel.schemas.detection import BucketRecord
 
 
@@ -48,10 +50,14 @@ class CostSum(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The last bucket record booked and its offset in windows: what stands before it is in the ledger, and no more."""
+    """The last bucket record booked and its offset in windows: what stands before it is in the ledger, and no more.
+
+    producers: what had been seen by then of each producer of windows: epoch, offset, place.
+    """
 
     record_offset: int
     record: BucketRecord
+    producers: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 class Ledger(Protocol):
@@ -63,6 +69,14 @@ class Ledger(Protocol):
 
     def cut(self) -> Cut | None:
         """Up to where it is booked; None before the first bucket."""
+        ...
+
+    def totals(self) -> Sums:
+        """What all entries add up to, as it was booked."""
+        ...
+
+    def seal(self) -> Seal | None:
+        """Seal what is booked; None before the first bucket. Once a day: each has one seal."""
         ...
 
     def entry(self, entry_id: str) -> Charge | None:

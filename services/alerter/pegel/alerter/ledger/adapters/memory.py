@@ -6,6 +6,8 @@ from datetime import datetime
 
 from pegel.alerter.ledger.domain.charges import Charge
 from pegel.alerter.ledger.domain.prices import Price, PriceRule
+from pegel.alerter.ledger.domain.seals import Seal, seal_of
+from pegel.alerter.ledger.domain.sums import Sums, charge_digest
 from pegel.alerter.ledger.ports import CostSum, Cut, Ledger, LedgerConflict, PriceBook
 
 
@@ -35,6 +37,7 @@ class MemoryLedger(Ledger):
 
     def __init__(self) -> None:
         self.entries: dict[str, Charge] = {}
+        self.seals: list[Seal] = []
         self._cut: Cut | None = None
 
     def book(self, charges: Sequence[Charge], cut: Cut) -> int:
@@ -48,6 +51,17 @@ class MemoryLedger(Ledger):
 
     def cut(self) -> Cut | None:
         return self._cut
+
+    def totals(self) -> Sums:
+        return Sums().plus((c.quantity, c.currency, c.amount_micros, charge_digest(c)) for c in self.entries.values())
+
+    def seal(self) -> Seal | None:
+        if self._cut is None:
+            return None
+        previous = self.seals[-1].sha256 if self.seals else ""
+        cut = self._cut
+        self.seals.append(seal_of(cut.record, cut.record_offset, cut.producers, self.totals(), previous))
+        return self.seals[-1]
 
     def entry(self, entry_id: str) -> Charge | None:
         return self.entries.get(entry_id)

@@ -12,7 +12,10 @@ from sqlalchemy.exc import IntegrityError
 
 from pegel.alerter.database.tables import cost_hours, ledger_cut, ledger_entries
 from pegel.alerter.database.types import Utc
+from pegel.alerter.ledger.adapters import seals
 from pegel.alerter.ledger.domain.charges import UNPRICED, Charge
+from pegel.alerter.ledger.domain.seals import Seal, seal_of
+from pegel.alerter.ledger.domain.sums import Sums, charge_digest
 from pegel.alerter.ledger.ports import CostSum, Cut, Ledger, LedgerConflict
 from pegel.schemas.detection import BucketRecord
 
@@ -39,16 +42,38 @@ class SqlLedger(Ledger):
                 new = self._not_booked(charges)
                 self._insert(new)
             self._add_up(new)
+        sums = self.totals().plus((its.quantity, its.currency, its.amount_micros, charge_digest(its)) for its in new)
         upsert = self._upsert(ledger_cut).values(
-            id=1, record_offset=cut.record_offset, record=cut.record.encode().decode()
+            id=1,
+            record_offset=cut.record_offset,
+            record=cut.record.encode().decode(),
+            producers={name: list(seen) for name, seen in cut.producers.items()},
+            contacts=sums.contacts,
+            micros=dict(sums.micros),
+            digest=sums.digest_text,
         )
-        given = {name: upsert.excluded[name] for name in ("record_offset", "record")}
+        given = {column.name: upsert.excluded[column.name] for column in ledger_cut.c if column.name != "id"}
         self._connection.execute(upsert.on_conflict_do_update(index_elements=["id"], set_=given))
         return len(new)
 
     def cut(self) -> Cut | None:
         row = self._connection.execute(select(ledger_cut)).one_or_none()
-        return Cut(row.record_offset, BucketRecord.decode(row.record.encode())) if row else None
+        return Cut(row.record_offset, BucketRecord.decode(row.record.encode()), row.producers) if row else None
+
+    def totals(self) -> Sums:
+        row = self._connection.execute(
+            select(ledger_cut.c.contacts, ledger_cut.c.micros, ledger_cut.c.digest)
+        ).one_or_none()
+        return Sums(row.contacts, row.micros, int(row.digest, 16)) if row else Sums()
+
+    def seal(self) -> Seal | None:
+        cut = self.cut()
+        if cut is None:
+            return None
+        previous = seals.newest_sha256(self._connection)
+        made = seal_of(cut.record, cut.record_offset, cut.producers, self.totals(), previous)
+        seals.write(self._connection, made)
+        return made
 
     def entry(self, entry_id: str) -> Charge | None:
         row = self._connection.execute(select(ledger_entries).where(ledger_entries.c.id == entry_id)).one_or_none()

@@ -1,14 +1,33 @@
 """Exactly once through long outages: catching up, the quarantine, running sums of the ledger, daily seals."""
 
+from collections import defaultdict
+from hashlib import blake2b
+from typing import Any
+
+import orjson
 import sqlalchemy as sa
 from alembic import op
 
-from pegel.alerter.database.tables import ledger_cut, ledger_entries, positions
 from pegel.alerter.database.types import Utc
-from pegel.alerter.ledger.domain.sums import Sums, row_digest
 
 revision = "0002"
 down_revision = "0001"
+
+# The tables as they are at this revision.
+ENTRY = (
+    "id", "origin", "bucket", "team", "debit", "credit", "quantity", "unit_price_micros", "amount_micros", "currency",
+    "status", "price_version", "ownership_version", "segment", "cell", "topic",
+)  # fmt: skip
+ledger_entries = sa.table("ledger_entries", sa.column("at", Utc()), *(sa.column(name) for name in ENTRY))
+ledger_cut = sa.table(
+    "ledger_cut",
+    sa.column("id"),
+    sa.column("producers", sa.JSON()),
+    sa.column("contacts"),
+    sa.column("micros", sa.JSON()),
+    sa.column("digest"),
+)
+positions = sa.table("positions", sa.column("consumer"), sa.column("producers", sa.JSON()))
 
 
 def upgrade() -> None:
@@ -110,15 +129,26 @@ def upgrade() -> None:
 
 
 def _sum_up() -> None:
-    """What was booked before this revision, as the ledger keeps it from now on."""
+    """What was booked before this revision, as the ledger keeps it from now on (ledger.domain.sums, as of then)."""
     connection = op.get_bind()
     if connection.execute(sa.select(ledger_cut.c.id)).first() is None:
         return
-    rows = connection.execute(sa.select(ledger_entries).execution_options(yield_per=5_000))
-    sums = Sums().plus((row.quantity, row.currency, row.amount_micros, row_digest(row)) for row in rows)
+    micros: defaultdict[str, int] = defaultdict(int)
+    contacts = digest = 0
+    for row in connection.execute(sa.select(ledger_entries).execution_options(yield_per=5_000)):
+        contacts += row.quantity
+        micros[row.currency] += row.amount_micros
+        digest += int.from_bytes(blake2b(_content(row), digest_size=16).digest())
     producers = connection.execute(sa.select(positions.c.producers).where(positions.c.consumer == "ledger")).scalar()
     connection.execute(
         sa.update(ledger_cut).values(
-            producers=producers or {}, contacts=sums.contacts, micros=dict(sums.micros), digest=sums.digest_text
+            producers=producers or {}, contacts=contacts, micros=dict(micros), digest=f"{digest % (1 << 128):032x}"
         )
+    )
+
+
+def _content(row: Any) -> bytes:
+    names = ENTRY[:13]
+    return orjson.dumps(
+        (*(getattr(row, name) for name in names), int(row.at.timestamp()), row.segment, row.cell, row.topic)
     )
