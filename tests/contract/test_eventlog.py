@@ -464,6 +464,7 @@ NEWER = b'{"kind":"meta","v":2,"log_id":"7d1c1a9e-0c5b-4f0e-9a59-5a1f2f6d0f0a","
         (b'{"kind":"claim","v":1}', LogError, "not one this version reads: kind"),
         (b"[1]", LogError, "not one this version reads"),
     ],
+    ids=["newer", "another kind", "no object"],
 )
 async def test_a_log_of_another_version_stops_the_start(
     opener: Opener, first: bytes, error: type[Exception], said: str

@@ -226,7 +226,10 @@ def test_what_is_gone_is_accepted_once(here: runs.Place, world: World, pegel: ru
 
     unsaid = pegel("log", "accept-loss", "contacts", "--reason", REASON)
     assert unsaid.returncode == 2, "nobody is there who could be asked"
-    assert "contacts/1: all below 36 is gone\n  counter/1 has read on to 30: it loses 6 records" in unsaid.stdout
+    assert (
+        "contacts/1: all below 36 is gone\n  counter/1 has read on to 30 (by the snapshot): it loses 6 records"
+        in unsaid.stdout
+    )
     assert "contacts/0: nothing is gone" in unsaid.stdout
     assert "add --yes" in unsaid.stderr
     assert with_log(world, accepted_losses) == {}

@@ -99,7 +99,7 @@ def _readers(facts: Facts, stream: str, partition: int, begin: int) -> Iterator[
         if position is None:
             yield f"{reader.reader}: how far it has read is not known ({facts.database.fault})"
         elif position >= begin:
-            yield f"{reader.reader} has read on to {position:,}: it loses nothing"
+            yield f"{reader.reader} has read on to {position:,} (by the {reader.known_from}): it loses nothing"
         else:
-            where = f"has read on to {position:,}" if reader.begun else "has not begun"
+            where = f"has read on to {position:,} (by the {reader.known_from})" if reader.begun else "has not begun"
             yield f"{reader.reader} {where}: it loses {begin - position:,} records"

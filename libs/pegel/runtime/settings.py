@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     )
     pseudonym_rotation_days: Annotated[float, Field(gt=0)] = Field(
         default=90,
-        description="days that such a key is used before it is replaced; longer than anything that links by it",
+        description="days; then pseudonyms are made by another key, which is made of this one",
     )
 
     # What is chosen when a log is made, and can't be changed afterwards
