@@ -53,10 +53,11 @@ test: $(VENV)/.dev-stamp ## the tests that need nothing but Python
 
 test-all: $(VENV)/.dev-stamp ## all tests, on a real Kafka, PostgreSQL, Prometheus, Alertmanager and Chromium; no skips
 	@$(PYTEST) --no-skips -m "not server" $(PARALLEL)
-	@$(PYTEST) --no-skips -m server
+	@$(PYTEST) --no-skips -m "server and not faults"
 
-test-faults: ## the long runs under faults (they come with the issue Exactly once)
-	@echo "make test-faults: there are no long runs under faults yet; the short ones in tests/fault are part of make test"
+test-faults: $(VENV)/.dev-stamp ## the services under faults on a real Kafka and PostgreSQL; FAULTS=reduced for fewer of each
+	@case '$(FAULTS)' in ''|full|reduced) ;; *) echo "FAULTS=$(FAULTS) is neither full nor reduced" >&2; exit 2;; esac
+	@FAULTS='$(FAULTS)' $(PYTEST) --no-skips -m faults
 
 check: $(VENV)/.dev-stamp ## imports, lint, format, types, and drift of what is generated
 	@$(BIN)/lint-imports

@@ -139,54 +139,64 @@ class PostgresServer:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@contextmanager
-def postgres() -> Iterator[PostgresServer]:
-    """PostgreSQL 15 of Debian, in a folder of its own, without fsync."""
-    if not (POSTGRES_BIN / "initdb").exists():
-        missing(f"PostgreSQL 15 ({POSTGRES_BIN}/initdb)", "postgresql-15")
-    with tempfile.TemporaryDirectory(prefix="pegel-postgres-") as folder:
+@dataclass
+class PostgresCluster:
+    """PostgreSQL 15 of Debian on a folder of its own, without fsync: made once, started as often as asked."""
+
+    folder: Path
+    port: int
+
+    @property
+    def server(self) -> PostgresServer:
+        return PostgresServer(self.port)
+
+    def __post_init__(self) -> None:
+        if not (POSTGRES_BIN / "initdb").exists():
+            missing(f"PostgreSQL 15 ({POSTGRES_BIN}/initdb)", "postgresql-15")
         # PostgreSQL refuses to run as root; Debian's package made a user for it.
-        become: list[str] = (
+        self._become: list[str] = (
             ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
         )
-        if become:
-            shutil.chown(folder, "postgres")
-        data, log, port = f"{folder}/data", Path(folder, "log"), free_port()
-        server = PostgresServer(port)
-        initialise = [
-            f"{POSTGRES_BIN}/initdb",
-            "-D",
-            data,
-            "-U",
-            server.admin,
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--no-sync",
-        ]
-        made = subprocess.run([*become, *initialise], capture_output=True, text=True, check=False, cwd=folder)
+        if self._become:
+            shutil.chown(self.folder, "postgres")
+        options = ["-D", f"{self.folder}/data", "-U", self.server.admin, "-A", "trust", "-E", "UTF8", "--no-sync"]
+        made = subprocess.run(
+            [*self._become, f"{POSTGRES_BIN}/initdb", *options],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
+        )
         assert made.returncode == 0, made.stderr
-        options = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", "fsync=off"]
-        run = [
-            *become,
-            f"{POSTGRES_BIN}/postgres",
-            "-D",
-            data,
-            *(word for option in options for word in ("-c", option)),
-        ]
+
+    @contextmanager
+    def running(self) -> Iterator[subprocess.Popen[bytes]]:
+        """The server, ready; its process group's first process, which SIGQUIT stops at once and SIGTERM gently."""
+        log = self.folder / "log"
+        options = [f"port={self.port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={self.folder}"]
+        words = [word for option in [*options, "fsync=off"] for word in ("-c", option)]
+        run = [*self._become, f"{POSTGRES_BIN}/postgres", "-D", f"{self.folder}/data", *words]
         with process(run, log) as child:
 
             def ready() -> bool:
                 assert child.poll() is None, f"PostgreSQL ended: {log.read_text()[-2000:]}"
                 try:
-                    server.execute("SELECT 1")
+                    self.server.execute("SELECT 1")
                 except psycopg.OperationalError:
                     return False
                 return True
 
             until_sync(ready, START_SECONDS)
-            yield server
+            yield child
+
+
+@contextmanager
+def postgres() -> Iterator[PostgresServer]:
+    """PostgreSQL 15 of Debian, in a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="pegel-postgres-") as folder:
+        cluster = PostgresCluster(Path(folder), free_port())
+        with cluster.running():
+            yield cluster.server
 
 
 @contextmanager

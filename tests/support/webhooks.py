@@ -23,12 +23,13 @@ class Answer:
 
 @dataclass
 class Receiver:
-    """answers: to the next calls, in order; then 200. calls: bodies of calls with a good signature."""
+    """answers: to the next calls, in order; then 200. calls: bodies of calls with a good signature; told: by id."""
 
     url: str = ""
     answers: deque[Answer] = field(default_factory=deque)
     calls: list[dict[str, Any]] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)
     silent: bool = False
     """It takes the call and never answers."""
 
@@ -45,6 +46,7 @@ class Receiver:
             if answer.status == 200:
                 Webhook(SECRET).verify(body, headers)  # raises, and so answers nothing, when it is not signed well
                 self.calls.append(json.loads(body))
+                self.told.setdefault(headers["webhook-id"], self.calls[-1])
             lines = [f"HTTP/1.1 {answer.status} x", "Content-Length: 0", "Connection: close"]
             lines += [f"{name}: {value}" for name, value in answer.headers.items()]
             writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())

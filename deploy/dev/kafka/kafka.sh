@@ -7,6 +7,8 @@
 #   kafka.sh run             in the foreground
 #
 # KAFKA_PORT (29092; the next port is the controller's) and KAFKA_DATA (.cache/kafka/data) choose another one.
+# KAFKA_PROXY_PORT: it listens on the port after the controller's too, and says there that it is to be found at this one.
+# KAFKA_OPTIONS: further lines of its configuration.
 # Needs Java 17 and Maven: Debian's openjdk-17-jre-headless and maven. Exit code 2 says what is missing.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -35,14 +37,19 @@ fetch() {
 
 prepare() { # the broker's configuration, and once its storage
   mkdir -p "$data"
+  local listen="" advertise=""
+  if [ -n "${KAFKA_PROXY_PORT:-}" ]; then
+    listen=",PROXIED://127.0.0.1:$((port + 2))"
+    advertise=",PROXIED://127.0.0.1:$KAFKA_PROXY_PORT"
+  fi
   cat >"$data/server.properties" <<CONF
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$((port + 1))
-listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 1))
-advertised.listeners=PLAINTEXT://127.0.0.1:$port
+listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 1))$listen
+advertised.listeners=PLAINTEXT://127.0.0.1:$port$advertise
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 log.dirs=$data/log
 default.replication.factor=1
@@ -55,6 +62,7 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
+${KAFKA_OPTIONS:-}
 CONF
   if [ ! -f "$data/log/meta.properties" ]; then
     storage format -t "$(storage random-uuid)" -c "$data/server.properties" >"$data/format.log" 2>&1 ||
@@ -107,5 +115,5 @@ case "${1:-}" in
   stop) stop;;
   run) fetch; prepare; broker;;
   broker) broker;; # how `start` calls itself
-  *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2;;
+  *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2;;
 esac
