@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, OffsetOutOfRangeError
 
 from pegel.eventlog.kafka.cluster import Cluster, bootstrap, stop
+from pegel.eventlog.kafka.unpacking import unpack_at_once
 from pegel.eventlog.port import Bounds, LogError, Member, PositionOutOfRange, Reader, Record
 
 FETCH_WAIT_MS = 250
@@ -42,16 +43,12 @@ class KafkaReader(Reader):
         except KafkaError as error:
             raise self._cluster.explain(error) from error
         found: dict[int, Sequence[Record]] = {}
-        new, record_type = tuple.__new__, Record
         for place, records in fetched.items():
             partition = place.partition
             position = self._positions.get(partition)
             if position is None or records[0].offset < position:
                 continue  # let go of, or sought elsewhere, while it was on its way
-            found[partition] = [
-                new(record_type, (partition, r.offset, r.timestamp, r.key, r.value or b"", tuple(r.headers)))
-                for r in records
-            ]
+            found[partition] = records
             self._positions[partition] = records[-1].offset + 1
         return found
 
@@ -88,6 +85,7 @@ class KafkaReader(Reader):
         if missing := self._positions.keys() - set(range(count)):
             await stop(consumer)
             raise LogError(f"stream {self._topic} has no partition {min(missing)}, only {count}")
+        unpack_at_once(consumer)
         places = [TopicPartition(self._topic, partition) for partition in range(count)]
         consumer.assign(places)
         for place in places:
