@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from pegel.eventlog.keys import contact_key, partition_of
 from pegel.eventlog.memory import MemoryLog
 from pegel.runtime.auth import hashed
-from pegel.schemas.contact import AmendmentRecord, ContactRecord, amendment_example
+from pegel.schemas.contact import AmendmentRecord, Contact, ContactRecord, amendment_example
 from pegel.schemas.rejected import Problem
 from support.ingests import JSON, NDJSON, RunningIngest, SlowLog, contact, made, running
 from support.wait import until
@@ -206,6 +206,34 @@ async def test_an_amendment_goes_where_its_contact_went(ingest: RunningIngest) -
     found = problem(await ingest.client.post("/v1/amendments", json=amendment_example() | {"void": True}), 422)
     assert found.errors[0].field == "body"
     assert [record.what for record in await ingest.rejected()] == ["amendment"]
+
+
+@pytest.mark.parametrize("name", ["source", "event_id"])
+async def test_identity_is_never_amended(ingest: RunningIngest, name: str) -> None:
+    amendment = amendment_example() | {"set": {"topic": "cards", name: "another"}}
+    found = problem(await ingest.client.post("/v1/amendments", json=amendment), 422)
+    assert [error.field for error in found.errors] == [f"set.{name}"]
+    assert "identity" in found.errors[0].reason
+    assert not await ingest.contacts()
+    (rejected,) = await ingest.rejected()
+    assert (rejected.what, rejected.event_id) == ("amendment", amendment["event_id"])
+
+
+async def test_an_amendment_may_set_every_other_field(ingest: RunningIngest) -> None:
+    said: dict[str, Any] = {
+        "occurred_at": datetime.now(UTC).isoformat(), "country": "PT", "topic": "cards", "channel": "chat",
+        "handler": "partner", "site": "lisbon", "subtopic": "lost", "customer": "1", "account": "2",
+        "customer_segment": "business", "nature": "emotional", "demand": "failure", "complaint": True, "case": "3",
+        "reference": "r-1", "outcome": "abandoned", "waited_seconds": 1, "handled_seconds": 2, "resolved": False,
+        "satisfaction": {"scale": "csat", "value": 4}, "language": "pt", "attributes": {"region": "north"},
+    }  # fmt: skip
+    assert said.keys() == Contact.model_fields.keys() - {"event_id", "source"}
+    answer = await ingest.client.post("/v1/amendments", json=amendment_example() | {"set": said})
+    assert answer.status_code == 202, answer.text
+    (record,) = await ingest.contacts()
+    written = AmendmentRecord.decode(record.value).set
+    assert written is not None
+    assert written.model_dump(exclude_none=True).keys() == said.keys()
 
 
 async def test_in_wall_mode_time_passes_by_itself(tmp_path: Path) -> None:

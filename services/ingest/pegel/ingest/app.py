@@ -15,6 +15,7 @@ from pegel.ingest.http.documents import describe
 from pegel.ingest.http.routes import State, add_routes
 from pegel.ingest.pipeline.appends import DEPENDENCY, Appends
 from pegel.ingest.pipeline.intake import Intake
+from pegel.ingest.pipeline.rejections import Rejections
 from pegel.ingest.pipeline.ticker import keep_time
 from pegel.runtime import logs
 from pegel.runtime.auth import Tokens
@@ -59,10 +60,13 @@ def build(settings: Settings, connect_log: Callable[[Settings], EventLog] = conn
             probe.dependency(DEPENDENCY, None)
             appends = Appends(events, identity.meta.partitions, probe)
             state.intake = Intake(appends, pseudonymise, rules)
+            state.rejections = Rejections(events, settings.ingest_deadline_seconds)
             probe.ready()
             await keep_time(state.intake, appends, probe, stop, seconds=settings.tick_seconds, wall=wall)
         finally:
-            state.intake = None
+            rejections, state.intake, state.rejections = state.rejections, None, None
+            if rejections is not None:
+                await rejections.close()
             await events.close()
 
     return Service(NAME, settings.ingest_port, app, probe, run)

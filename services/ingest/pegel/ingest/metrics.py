@@ -33,3 +33,6 @@ BODIES = Gauge("pegel_ingest_bodies", "Requests with a body that are being worke
 TURNED_AWAY = Counter(
     "pegel_ingest_turned_away", "Requests answered by 429, since too much was being worked on", registry=REGISTRY
 )
+REJECTED_LOOKED_AT = Counter(
+    "pegel_ingest_rejected_looked_at", "Records of the stream rejected read to answer its senders", registry=REGISTRY
+)

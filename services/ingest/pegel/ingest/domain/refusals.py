@@ -21,6 +21,8 @@ FAULTS_MAX: Final = 20
 """Faults told of an item: who has more has understood nothing yet, and an answer stays small."""
 FAULTS_READ_MAX: Final = 100
 """Faults looked at: what is said of an item must not cost more than to read it."""
+IDENTITY: Final = "is the contact's identity, which is never amended; void this contact and send another"
+_IDENTITY: Final = {("set", "source"), ("set", "event_id")}
 EMPLOYEE: Final = "names an employee; employees are never measured"
 PATTERNS: Final = {
     SLUG_PATTERN: "is no slug: lower-case letters, digits, - and _, at most 64, a letter or digit at both ends",
@@ -126,7 +128,8 @@ def _reason(detail: ErrorDetails) -> Reason:
 def _explained(detail: ErrorDetails) -> FieldError:
     kind, loc, said = detail["type"], detail["loc"], detail["msg"]
     if kind == "extra_forbidden":
-        said = EMPLOYEE if names_employee(str(loc[-1])) else "is not a known field"
+        known = IDENTITY if loc in _IDENTITY else "is not a known field"
+        said = EMPLOYEE if names_employee(str(loc[-1])) else known
     elif kind == "missing":
         said = "is missing"
     elif kind == "literal_error" and loc[-1] == "country":

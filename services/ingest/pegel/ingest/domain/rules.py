@@ -2,15 +2,19 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from pegel.ingest.domain.refusals import Reason, Refusal
 from pegel.schemas.contact import Amendment, Contact
 from pegel.schemas.rejected import FieldError
 
+LOCAL: Final = "local"
+"""The source of what names none, where there are no tokens."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """For the items of one request. source: of the token; None: where there are no tokens, the item's own or `local`.
+    """For the items of one request. source: of the token; None: where there are no tokens, the item's own or LOCAL.
 
     oldest, newest: bounds of occurred_at in wall mode; None in data mode, whose files are of the past.
     old, ahead: why an item beyond them is refused.
@@ -24,7 +28,7 @@ class Rules:
 
     def source_of(self, item: Contact | Amendment) -> str:
         """Whose item it is."""
-        return self.source or item.source or "local"
+        return self.source or item.source or LOCAL
 
     def refuse(self, index: int, item: Contact | Amendment) -> Refusal | None:
         """None when the item may pass."""

@@ -1,11 +1,10 @@
 """POST /v1/contacts, /v1/amendments, /v1/ticks: authentication, limits, and what an outcome is as an answer."""
 
-import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
@@ -17,34 +16,43 @@ from pegel.ingest.domain.reading import TooManyRefusedError, UnreadableError
 from pegel.ingest.domain.refusals import Refusal
 from pegel.ingest.http.bodies import JSON, NDJSON, RETRY_AFTER, Bodies, form_of
 from pegel.ingest.http.documents import items_body, one_body
+from pegel.ingest.http.rejected import add_rejected, source_of
 from pegel.ingest.pipeline.intake import Delivery, Headers, Intake, Outcome
+from pegel.ingest.pipeline.rejections import Rejections
 from pegel.runtime.auth import Principal, Tokens
 from pegel.runtime.http import ProblemError, authenticate, field_errors, problem_responses, trace_of
 from pegel.schemas.accepted import Accepted, PartlyAccepted, RejectedItem, Ticked
-from pegel.schemas.base import SLUG_PATTERN
 from pegel.schemas.contact import Amendment, Contact, Tick, amendment_example, schema_example
 from pegel.schemas.rejected import FieldError
 
+Part = TypeVar("Part", Intake, Rejections)
 Take = Callable[[Delivery], Awaitable[Outcome]]
 PROBLEMS: Final = problem_responses(400, 401, 403, 408, 413, 415, 422, 429, 503)
 TOLD_MAX: Final = 100
 """Refusals that are told of a body that is refused for their number."""
-_SLUG: Final = re.compile(SLUG_PATTERN)
 
 
 @dataclass(slots=True)
 class State:
-    """What the routes need. intake: None until the log is open."""
+    """What the routes need. intake, rejections: None until the log is open."""
 
     tokens: Tokens
     wall: bool
     bodies: Bodies
     intake: Intake | None = None
+    rejections: Rejections | None = None
 
     def opened(self) -> Intake:
-        if self.intake is None:
-            raise ProblemError(503, "the log is not open yet", headers=RETRY_AFTER)
-        return self.intake
+        return _opened(self.intake)
+
+    def readable(self) -> Rejections:
+        return _opened(self.rejections)
+
+
+def _opened(part: Part | None) -> Part:
+    if part is None:
+        raise ProblemError(503, "the log is not open yet", headers=RETRY_AFTER)
+    return part
 
 
 class _Direct(APIRoute):
@@ -60,6 +68,7 @@ class _Direct(APIRoute):
 def add_routes(app: FastAPI, state: State) -> None:
     """Add the routes of /v1."""
     sender = authenticate(state.tokens, "source")
+    add_rejected(app, state.tokens, state.readable)
     app.router.route_class = _Direct
     some: dict[int | str, dict[str, Any]] = {207: {"model": PartlyAccepted, "description": "Some were accepted"}}
 
@@ -128,7 +137,7 @@ def add_routes(app: FastAPI, state: State) -> None:
 async def _items(state: State, request: Request, principal: Principal, take: Take) -> Response:
     begun = time.perf_counter()
     form = form_of(request, JSON, NDJSON)
-    source = _source(principal) if state.tokens.needed else None
+    source = source_of(principal) if state.tokens.needed else None
     body = await state.bodies.read(request)
     try:
         return _answer(await take(Delivery(body, form, source, datetime.now(UTC), _headers(request))))
@@ -141,12 +150,6 @@ async def _items(state: State, request: Request, principal: Principal, take: Tak
     finally:
         state.bodies.done(body)
         metrics.REQUEST_SECONDS.observe(time.perf_counter() - begun)
-
-
-def _source(principal: Principal) -> str:
-    if not _SLUG.match(principal.name):
-        raise ProblemError(403, "the token's name is no slug, so no source: lower-case letters, digits, - and _")
-    return principal.name
 
 
 def _answer(outcome: Outcome) -> Response:

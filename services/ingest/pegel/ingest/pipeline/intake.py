@@ -26,7 +26,7 @@ from pegel.ingest.domain.reading import (
 )
 from pegel.ingest.domain.records import amendment_record, contact_record
 from pegel.ingest.domain.refusals import Refusal
-from pegel.ingest.domain.rules import Rules
+from pegel.ingest.domain.rules import LOCAL, Rules
 from pegel.ingest.pipeline.appends import Appends
 from pegel.schemas.contact import Amendment, Contact, TickRecord
 
@@ -152,6 +152,10 @@ def _rejected(kind: Kind[T], delivery: Delivery, refused: Sequence[Refusal]) -> 
     for refusal in refused:
         _REJECTED[kind.what].labels(refusal.reason).inc()
     return [
-        NewRecord(refusals.rejected_record(kind.what, delivery.source, each), None, delivery.headers)
+        NewRecord(
+            refusals.rejected_record(kind.what, delivery.source or each.item.get("source") or LOCAL, each),
+            None,
+            delivery.headers,
+        )
         for each in refused
     ]
