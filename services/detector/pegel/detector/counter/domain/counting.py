@@ -6,18 +6,24 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple, Self
 
+import msgspec
 import numpy as np
 
 from pegel.detector.counter.domain.cells import Cells
 from pegel.detector.counter.domain.known import Known, Place
 from pegel.detector.counter.domain.lines import (
-    Amending,
+    CONTACT_HEAD,
     AmendmentLine,
     ContactLine,
     KindLine,
+    Line,
     Read,
     Unreadable,
-    read,
+    amendment_identity,
+    contact_of,
+    identities,
+    identity_of,
+    line_of,
 )
 from pegel.schemas.base import LogRecord, Origin
 from pegel.schemas.detection import Additions, CountsRecord, PartitionTotals
@@ -29,7 +35,7 @@ HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 ROWS_MAX: Final = 2_500
 """Rows of additions a record: 2,500 of some 150 bytes stay below the 512 KiB of a record."""
-CHUNK: Final = 8_192
+CHUNK: Final = 4_096
 """Records whose identities are looked up together."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -162,24 +168,24 @@ class PartitionCounter:
         return outputs
 
     def _apply(self, records: Sequence[Read]) -> None:
-        """First all are read and their identities looked up together; then each is counted, in order."""
-        lines, identities = read(records)
-        known, found = self._known.open, self._known.find([each for each in identities if each])
+        """Identities are looked up together; then each record is counted, in order."""
+        known, found = self._known.open, self._known.find(identities(records)) if self._known.runs else {}
         totals, pending, cell_of = self._totals, self._pending, self._cells.of
         bucket_seconds, hour, cutoff = self.rules.bucket_seconds, self._hour, self._cutoff
-        identity_at = iter(identities)
-        for record, line in zip(records, lines, strict=True):
+        for record in records:
             self._place = 0
-            identity = next(identity_at)
             if record.time_ms > self._append_ms:
                 self._pass(record.time_ms, record.offset)
                 hour, cutoff = self._hour, self._cutoff
+            value, key = record.value, record.key
+            try:
+                line = contact_of(value) if value.startswith(CONTACT_HEAD) else line_of(value)
+            except msgspec.DecodeError:
+                line = line_of(value)
             if not isinstance(line, ContactLine):
-                if isinstance(line, Amending):
-                    self._amend(line.line, record.offset, identity, next(identity_at), found)
-                else:
-                    self._other(line, record.offset)
+                self._other(line, record.offset, key, found)
                 continue
+            identity = key if key is not None and len(key) == 16 else identity_of(line, None)
             since = line.occurred_at - _EPOCH
             bucket = (since.days * 86_400 + since.seconds) // bucket_seconds
             cell = cell_of(line)
@@ -229,11 +235,14 @@ class PartitionCounter:
         row[1] += handled
         self._totals.open += contacts
 
-    def _other(self, line: KindLine | Unreadable, offset: int) -> None:
-        if isinstance(line, Unreadable):
+    def _other(self, line: Line, offset: int, key: bytes | None, found: dict[bytes, Place]) -> None:
+        """A record that is no contact."""
+        if isinstance(line, AmendmentLine):
+            self._amend(line, offset, identity_of(line, key), found)
+        elif isinstance(line, Unreadable):
             self.unreadable += 1
             self._reject(offset, "unreadable", "record", line.field, line.reason)
-        elif self.rules.clock == "data" and line.at is not None:
+        elif isinstance(line, KindLine) and self.rules.clock == "data" and line.at is not None:
             self._tick(round(line.at.timestamp() * 1000), offset)
 
     def _tick(self, at_ms: int, offset: int) -> None:
@@ -299,10 +308,9 @@ class PartitionCounter:
                 )
             )
 
-    def _amend(
-        self, amendment: AmendmentLine, offset: int, identity: bytes, own: bytes, found: dict[bytes, Place]
-    ) -> None:
+    def _amend(self, amendment: AmendmentLine, offset: int, identity: bytes, found: dict[bytes, Place]) -> None:
         known, cutoff = self._known.open, self._cutoff
+        own = amendment_identity(amendment.source, amendment.amendment_id)
         seen = known.get(own) or found.get(own)
         if seen is not None and seen[2] >= cutoff:
             return

@@ -136,18 +136,18 @@ class Known:
     def __init__(self) -> None:
         self.open: dict[bytes, tuple[int, int, int]] = {}
         self._open_since = 0
-        self._runs: list[_Run] = []
+        self.runs: list[_Run] = []
         self._cutoff = 0
 
     def find(self, identities: Sequence[bytes]) -> dict[bytes, Place]:
         """What the runs remember of these. Good until `settle` is called."""
         found: dict[bytes, Place] = {}
-        if not self._runs or not identities:
+        if not identities:
             return found
         keys = np.frombuffer(b"".join(identities), dtype="<u8").reshape(-1, 2)
         order = np.argsort(keys[:, 0])  # neighbours are searched for twice as fast
         high, low = keys[order, 0], keys[order, 1]
-        for run in self._runs:
+        for run in self.runs:
             at = run.find(high, low)
             hits = np.flatnonzero(at >= 0)
             if not len(hits):
@@ -177,18 +177,18 @@ class Known:
             self._open_since = hour
         if cutoff > self._cutoff:
             self._cutoff = cutoff
-            self._runs = [left for run in self._runs for left in run.since(cutoff)]
+            self.runs = [left for run in self.runs for left in run.since(cutoff)]
         if len(self.open) >= OPEN_MAX or hour - self._open_since >= SPAN_HOURS:
             self._seal()
             self._open_since = hour
             self._merge()
 
     def __len__(self) -> int:
-        return len(self.open) + sum(run.size for run in self._runs)
+        return len(self.open) + sum(run.size for run in self.runs)
 
     def state(self) -> dict[str, Any]:
         """What `restored` takes. Arrays are shared: none of them is changed afterwards."""
-        for run in self._runs:
+        for run in self.runs:
             run.shared = True
         keys, rows = self._opened()
         return {
@@ -205,7 +205,7 @@ class Known:
                     "first_hour": run.first_hour,
                     "last_hour": run.last_hour,
                 }
-                for run in self._runs
+                for run in self.runs
             ],
         }
 
@@ -216,7 +216,7 @@ class Known:
         keys = tree["open"]["keys"].tobytes()
         rows = enumerate(tree["open"]["rows"].tolist())
         known.open = {keys[16 * n : 16 * n + 16]: (fact, cell, hour) for n, (fact, cell, hour) in rows}
-        known._runs = [_Run(**run) for run in tree["runs"]]
+        known.runs = [_Run(**run) for run in tree["runs"]]
         return known
 
     def _opened(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
@@ -236,12 +236,12 @@ class Known:
             part = left & (hour < first + SPAN_HOURS)
             since = (hour[part] - first).astype(np.uint8)
             high, low, fact, cell = keys[part, 0], keys[part, 1], rows[part, 0], rows[part, 1].astype(np.uint32)
-            self._runs.append(_sorted([high], [low], [fact], [cell], [since], first, first + int(since.max())))
+            self.runs.append(_sorted([high], [low], [fact], [cell], [since], first, first + int(since.max())))
             left &= ~part
 
     def _merge(self) -> None:
-        while len(self._runs) >= FAN:
-            last = self._runs[-FAN:]
+        while len(self.runs) >= FAN:
+            last = self.runs[-FAN:]
             first_hour, last_hour = last[0].first_hour, last[-1].last_hour
             if (
                 len({run.tier for run in last}) > 1
@@ -249,7 +249,7 @@ class Known:
                 or last_hour - first_hour >= SPAN_HOURS
             ):
                 return
-            self._runs[-FAN:] = [
+            self.runs[-FAN:] = [
                 _sorted(
                     [run.high for run in last],
                     [run.low for run in last],

@@ -1,6 +1,6 @@
 """Lines: what the counter reads of the records of contacts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from hashlib import blake2b
 from typing import Annotated, Final, NamedTuple, Protocol
@@ -9,7 +9,7 @@ import msgspec
 
 from pegel.schemas.base import SECONDS_MAX
 
-_CONTACT_HEAD: Final = b'{"kind":"contact","v":1,'
+CONTACT_HEAD: Final = b'{"kind":"contact","v":1,'
 """So begins a contact in ingest's own hand; what begins otherwise is looked at twice."""
 
 
@@ -92,13 +92,6 @@ class KindLine(msgspec.Struct, gc=False):
     at: Moment | None = None
 
 
-class Amending(NamedTuple):
-    """An amendment, and the identity of its own."""
-
-    line: AmendmentLine
-    identity: bytes
-
-
 class Unreadable(NamedTuple):
     """Which field can't be read, and why."""
 
@@ -106,7 +99,7 @@ class Unreadable(NamedTuple):
     reason: str
 
 
-Line = ContactLine | Amending | KindLine | Unreadable
+Line = ContactLine | AmendmentLine | KindLine | Unreadable
 """A record as read. KindLine: a tick."""
 
 
@@ -129,6 +122,10 @@ _float_contact = msgspec.json.Decoder(_FloatContact)
 _float_amendment = msgspec.json.Decoder(_FloatAmendment)
 
 
+contact_of: Final = _contact.decode
+"""A contact of bytes that begin with CONTACT_HEAD. Raises msgspec.DecodeError: then `line_of` says what it is."""
+
+
 def _any_contact(value: bytes) -> ContactLine:
     """A contact that is hard to read: whole seconds may be written 240.0 too, as the schema allows."""
     line = _float_contact.decode(value)
@@ -147,33 +144,8 @@ def _any_amendment(value: bytes) -> AmendmentLine:
         return line
 
 
-def read(records: Sequence[Read]) -> tuple[list[Line], list[bytes]]:
-    """What each record is, and, in their order, the identities: one of each (empty: none), two of an amendment."""
-    lines: list[Line] = []
-    identities: list[bytes] = []
-    decode = _contact.decode
-    for record in records:
-        value, key = record.value, record.key
-        try:
-            line: Line = decode(value) if value.startswith(_CONTACT_HEAD) else _any(value)
-        except msgspec.DecodeError:
-            line = _any(value)
-        lines.append(line)
-        if key is not None and len(key) == 16:
-            identities.append(key)
-        elif isinstance(line, ContactLine):
-            identities.append(identity_of(line.source, line.event_id))
-        elif isinstance(line, Amending):
-            identities.append(identity_of(line.line.source, line.line.event_id))
-        else:
-            identities.append(b"")
-        if isinstance(line, Amending):
-            identities.append(line.identity)
-    return lines, identities
-
-
-def _any(value: bytes) -> Line:
-    """A record that is no contact in ingest's own hand."""
+def line_of(value: bytes) -> Line:
+    """Any record, as what it says it is."""
     try:
         head = _kind.decode(value)
         if head.v != 1:
@@ -181,8 +153,7 @@ def _any(value: bytes) -> Line:
         if head.kind == "contact":
             return _any_contact(value)
         if head.kind == "amendment":
-            line = _any_amendment(value)
-            return Amending(line, amendment_identity(line.source, line.amendment_id))
+            return _any_amendment(value)
         if head.kind == "tick":
             return head
     except msgspec.DecodeError as error:
@@ -190,9 +161,28 @@ def _any(value: bytes) -> Line:
     return Unreadable("kind", "this kind does not belong on contacts")
 
 
-def identity_of(source: str, event_id: str) -> bytes:
-    """(source, event_id) on 128 bits, as ingest keys contacts (pegel.eventlog.keys)."""
-    return blake2b(f"{source}\0{event_id}".encode(), digest_size=16).digest()
+def identities(records: Iterable[Read]) -> list[bytes]:
+    """All that will be asked for while these are counted: of contacts, and of amendments beside."""
+    found: list[bytes] = []
+    for record in records:
+        key = record.key
+        if key is not None and len(key) == 16:
+            found.append(key)
+            if record.value.startswith(CONTACT_HEAD):
+                continue
+        line = line_of(record.value)
+        if isinstance(line, AmendmentLine):
+            found.append(amendment_identity(line.source, line.amendment_id))
+        if isinstance(line, ContactLine | AmendmentLine):
+            found.append(identity_of(line, key))
+    return found
+
+
+def identity_of(line: ContactLine | AmendmentLine, key: bytes | None) -> bytes:
+    """A contact's identity on 128 bits: its record's key (pegel.eventlog.keys), or the same made of what it says."""
+    if key is not None and len(key) == 16:
+        return key
+    return blake2b(f"{line.source}\0{line.event_id}".encode(), digest_size=16).digest()
 
 
 def amendment_identity(source: str, amendment_id: str) -> bytes:
