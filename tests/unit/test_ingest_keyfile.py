@@ -28,7 +28,14 @@ def test_the_file_that_is_named_counts(tmp_path: Path) -> None:
 
 def test_a_log_that_others_share_needs_a_key_that_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="PEGEL_PSEUDONYM_KEY_FILE is not set"):
-        pseudonym_key(load({}, data_dir=tmp_path, log_url="kafka://127.0.0.1:9092/p"))
+        pseudonym_key(
+            load({}, data_dir=tmp_path, log_url="kafka://a:9092/p", host="0.0.0.0", tokens_file=tmp_path)  # noqa: S104
+        )
+
+
+def test_a_trial_on_one_machine_makes_its_own(tmp_path: Path) -> None:
+    settings = load({}, data_dir=tmp_path, log_url="kafka://127.0.0.1:9092/p")
+    assert pseudonym_key(settings) == pseudonym_key(settings)
 
 
 @pytest.mark.parametrize(("content", "why"), [(None, "can't be read"), ("short", "holds 5 bytes")])

@@ -8,6 +8,7 @@ from pegel.eventlog.port import EventLog
 from pegel.runtime.settings import ConfigurationError, Settings
 
 FORMS = "give sqlite:///folder, sqlite:////absolute/folder or kafka://host:port,host:port/PREFIX"
+PREFIX_DEFAULT = "pegel"
 _PREFIX = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 
@@ -45,7 +46,7 @@ def sqlite_folder(url: str) -> Path:
 
 
 def kafka_address(url: str) -> tuple[list[str], str]:
-    """Brokers and stream prefix of kafka://host:port,.../PREFIX. Raises ConfigurationError."""
+    """Brokers and stream prefix of kafka://host:port,.../PREFIX (none: pegel). Raises ConfigurationError."""
     location, _, prefix = url.removeprefix("kafka://").partition("/")
     if "@" in location:
         raise ConfigurationError(
@@ -60,6 +61,7 @@ def kafka_address(url: str) -> tuple[list[str], str]:
             sound = False
         if not sound:
             raise _fault(url, f"{server!r} is not host:port; {FORMS}")
+    prefix = prefix or PREFIX_DEFAULT
     if not _PREFIX.fullmatch(prefix):
         raise _fault(url, f"{prefix!r} is not a prefix of streams (letters, digits, '.', '_', '-'); {FORMS}")
     return servers, prefix

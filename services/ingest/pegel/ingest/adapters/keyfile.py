@@ -1,4 +1,4 @@
-"""The key that makes pseudonyms: a file that PEGEL_PSEUDONYM_KEY_FILE names, or one made beside the embedded log."""
+"""The key that makes pseudonyms: a file that PEGEL_PSEUDONYM_KEY_FILE names, or on one machine one made in DATA_DIR."""
 
 import os
 import secrets
@@ -13,13 +13,14 @@ MADE: Final = "pseudonym.key"
 
 
 def pseudonym_key(settings: Settings) -> bytes:
-    """The key. Where none is named, one is made once in DATA_DIR, but only for a log on the same machine.
+    """The key. Where none is named, one is made once in DATA_DIR: for a log on the same machine, and for an ingest that
+    only its own machine reaches (a trial on a real Kafka). Others, on several machines, need to have the same.
 
     Raises ConfigurationError that names the setting, and the file where there is one.
     """
     if settings.pseudonym_key_file is not None:
         return _read(settings.pseudonym_key_file, f"{SETTING}={settings.pseudonym_key_file}")
-    if not settings.resolved_log_url.startswith("sqlite:"):
+    if not settings.resolved_log_url.startswith("sqlite:") and not settings.loopback:
         raise ConfigurationError(
             [f"{SETTING} is not set: several ingests on one log need the same key (openssl rand -hex 32 makes one)"]
         )
