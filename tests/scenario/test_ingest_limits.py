@@ -152,6 +152,15 @@ async def metric(client: httpx.AsyncClient, line: str) -> bool:
     return line in (await client.get("/metrics")).text.splitlines()
 
 
+async def test_a_length_that_is_a_lie_is_given_back_too(tmp_path: Path) -> None:
+    async with running(tmp_path) as ingest:  # no server in between that would notice
+        body = json.dumps(contact()).encode()
+        for said in ("100000", "1"):
+            answer = await ingest.client.post("/v1/contacts", content=body, headers={**JSON, "Content-Length": said})
+            assert answer.status_code == 202
+            assert await ingest.metric("pegel_ingest_bodies_bytes") == 0
+
+
 async def test_a_body_that_does_not_come_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies.Bodies.__init__, "__defaults__", (0.2,))
     async with listening(tmp_path) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
