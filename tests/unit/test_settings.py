@@ -13,7 +13,7 @@ def faults_of(environment: dict[str, str]) -> list[str]:
 
 def test_the_defaults_hold() -> None:
     settings = load({})
-    assert (settings.snapshot_seconds, settings.outage_hours_max) == (60, 72)
+    assert (settings.snapshot_seconds, settings.outage_hours_max) == (300, 72)
     assert (settings.unreadable_max, settings.stuck_seconds) == (100, 120)
 
 

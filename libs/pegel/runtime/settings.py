@@ -121,7 +121,7 @@ class Settings(BaseSettings):
 
     # What may go wrong, and for how long
     snapshot_seconds: Annotated[float, Field(gt=0)] = Field(
-        default=60.0, description="seconds; the detector saves its state at least this often under load"
+        default=300.0, description="seconds; the detector saves its state at least this often under load"
     )
     outage_hours_max: Annotated[float, Field(ge=0)] = Field(
         default=72.0, description="hours that the detector may be away and still find all it has to read"
