@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import betainc, gammaincc
 
 from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement
@@ -35,12 +36,14 @@ OWN_SECONDS_MIN: Final = DAY
 RING_MAX: Final = 2**31 - 1
 """What lies beyond in one bucket is cut: the ring holds 32 bits."""
 _ARRAYS: Final = (
-    "learnt_seconds", "sums", "hours", "last_week", "level_observed", "level_expected", "ring_observed",
-    "ring_expected", "window_observed", "window_expected", "block_observed", "block_expected", "spread",
-    "spread_weight",
+    "learnt_seconds", "sums", "hours", "last_week", "level_observed", "level_expected", "window_observed",
+    "window_expected", "block_observed", "block_expected", "spread", "spread_weight",
 )  # fmt: skip
 """What a state holds whatever the hour; _RATES are looked up once an hour, so they can't be made again from these."""
 _RATES: Final = ("rates", "base_rates", "doubt")
+
+Summed = Ints | Floats
+Row = NDArray[np.int32] | NDArray[np.float32]
 
 
 class NegativeBinomial:
@@ -64,9 +67,12 @@ class NegativeBinomial:
         self._last_week = np.full((0, HOURS_OF_WEEK), -1, dtype=np.int16)
         self._level_observed = np.zeros(0)
         self._level_expected = np.zeros(0)
-        # A day of buckets of every segment: most of the state, so in half the bits. Sums of them are in 64.
-        self._ring_observed = np.zeros((self._ring_length, 0), dtype=np.int32)
-        self._ring_expected = np.zeros((self._ring_length, 0), dtype=np.float32)
+        # A day of buckets is most of the state, so it is in half the bits (sums are not), and a bucket is an array of
+        # its own, as long as there were segments, that is not changed once a state has it: so copying them is free.
+        self._ring_observed = [np.zeros(0, dtype=np.int32)] * self._ring_length
+        self._ring_expected = [np.zeros(0, dtype=np.float32)] * self._ring_length
+        self._changeable: set[int] = set()
+        """Places in the ring whose observed counts no state has."""
         self._window_observed = np.zeros((len(self._windows), 0), dtype=np.int64)
         self._window_expected = np.zeros((len(self._windows), 0))
         self._block_observed = np.zeros((len(self._windows), 0))
@@ -98,7 +104,6 @@ class NegativeBinomial:
         self._learnt_seconds = rows(self._learnt_seconds)
         self._sums, self._hours, self._last_week = rows(self._sums), rows(self._hours), rows(self._last_week, -1)  # type: ignore[arg-type,assignment]
         self._level_observed, self._level_expected = rows(self._level_observed), rows(self._level_expected)
-        self._ring_observed, self._ring_expected = columns(self._ring_observed), columns(self._ring_expected)  # type: ignore[arg-type,assignment]
         self._window_observed = columns(self._window_observed)  # type: ignore[arg-type,assignment]
         self._window_expected = columns(self._window_expected)
         self._block_observed, self._block_expected = columns(self._block_observed), columns(self._block_expected)
@@ -173,18 +178,24 @@ class NegativeBinomial:
                 self._block_observed[number], self._block_expected[number] = 0.0, 0.0
 
     def state(self) -> dict[str, Any]:
+        self._changeable.clear()
         arrays = {name: getattr(self, f"_{name}").copy() for name in (*_ARRAYS, *_RATES)}
         return {
             "segments": list(self._segments),
             "filled": self._filled,
             "at": self._at,
             "rates_hour": self._rates_hour,
+            "ring_observed": list(self._ring_observed),
+            "ring_expected": list(self._ring_expected),
             **arrays,
         }
 
     def restore(self, tree: Mapping[str, Any]) -> None:
         self.add_segments([tuple(segment) for segment in tree["segments"]])
         self._filled, self._at, self._rates_hour = tree["filled"], tree["at"], tree["rates_hour"]
+        self._ring_observed, self._ring_expected = list(tree["ring_observed"]), list(tree["ring_expected"])
+        if not len(self._ring_observed) == len(self._ring_expected) == self._ring_length:
+            raise ValueError(f"{len(self._ring_observed)} buckets, not {self._ring_length}: a state of other rules")
         for name in _ARRAYS:
             made, saved = getattr(self, f"_{name}"), tree[name]
             if saved.shape != made.shape or saved.dtype != made.dtype:
@@ -195,48 +206,59 @@ class NegativeBinomial:
 
     def skip_gap(self, buckets: int) -> None:
         if buckets >= self._ring_length:
-            self._ring_observed[:], self._ring_expected[:] = 0, 0.0
+            self._ring_observed = [np.zeros(0, dtype=np.int32)] * self._ring_length
+            self._ring_expected = [np.zeros(0, dtype=np.float32)] * self._ring_length
+            self._changeable.clear()
             self._window_observed[:], self._window_expected[:] = 0, 0.0
             return
-        nothing = np.zeros(len(self._segments), dtype=np.int64)
         for _ in range(buckets):
-            self._push(nothing, nothing.astype(float))
+            self._push(np.zeros(0, dtype=np.int64), np.zeros(0))
 
     def add_late(self, buckets_ago: int, segment: int, contacts: int) -> None:
         if buckets_ago > min(self._ring_length, self._filled):
             return
         place = (self._at - buckets_ago) % self._ring_length
-        before = int(self._ring_observed[place, segment])
+        seen = self._ring_observed[place]
+        if place not in self._changeable or segment >= len(seen):
+            seen = self._ring_observed[place] = np.concatenate(
+                [seen, np.zeros(max(0, segment + 1 - len(seen)), dtype=np.int32)]
+            )
+            self._changeable.add(place)
+        before = int(seen[segment])
         after = max(-RING_MAX, min(before + contacts, RING_MAX))
-        self._ring_observed[place, segment] = after
+        seen[segment] = after
         for number, length in enumerate(self._lengths):
             if buckets_ago <= length:
                 self._window_observed[number, segment] += after - before
 
     def recent(self, segment: int, buckets: int) -> tuple[Ints, Floats]:
         count = min(buckets, self._ring_length, self._filled)
-        order = (self._at - count + np.arange(count)) % self._ring_length
-        seen, normal = self._ring_observed[order, segment], self._ring_expected[order, segment]
-        return seen.astype(np.int64), normal.astype(np.float64)
+        places = [(self._at - ago) % self._ring_length for ago in range(count, 0, -1)]
+        seen = [int(row[segment]) if segment < len(row) else 0 for row in (self._ring_observed[at] for at in places)]
+        normal = [
+            float(row[segment]) if segment < len(row) else 0.0 for row in (self._ring_expected[at] for at in places)
+        ]
+        return np.array(seen, dtype=np.int64), np.array(normal)
 
     def _push(self, observed: Ints, expected: Floats) -> None:
-        # What enters a sum is what will leave it: as the ring holds it.
-        observed = np.minimum(observed, RING_MAX)
-        expected = expected.astype(np.float32).astype(np.float64)
+        """Let a bucket of the first segments (a gap: of none) enter the windows, and what is as old as they leave."""
+        seen, normal = np.minimum(observed, RING_MAX).astype(np.int32), expected.astype(np.float32)
         for number, length in enumerate(self._lengths):
             leaving = (self._at - length) % self._ring_length
-            self._window_observed[number] += observed - self._ring_observed[leaving]
-            self._window_expected[number] += expected - self._ring_expected[leaving]
-        self._ring_observed[self._at] = observed
-        self._ring_expected[self._at] = expected
+            _add(self._window_observed[number], seen)
+            _add(self._window_expected[number], normal)
+            _subtract(self._window_observed[number], self._ring_observed[leaving])
+            _subtract(self._window_expected[number], self._ring_expected[leaving])
+        self._ring_observed[self._at], self._ring_expected[self._at] = seen, normal
+        self._changeable.add(self._at)
         self._at = (self._at + 1) % self._ring_length
         self._filled = min(self._filled + 1, self._ring_length)
         if self._at == 0:
             # Sums of floats drift; once a turn they are added afresh.
             for number, length in enumerate(self._lengths):
-                self._window_expected[number] = self._ring_expected[self._ring_length - length :].sum(
-                    axis=0, dtype=np.float64
-                )
+                self._window_expected[number] = 0.0
+                for row in self._ring_expected[self._ring_length - length :]:
+                    _add(self._window_expected[number], row)
 
     def _slots(self, hour: int) -> Ints:
         return np.array([hour_of_week(zone, hour) for zone in self._zone_names], dtype=np.int64)
@@ -273,6 +295,15 @@ class NegativeBinomial:
         c = (self._spread[window] + DISPERSION_PRIOR[window] * prior_weight) / (weight + prior_weight)
         clipped: Floats = np.clip(c, *DISPERSION_RANGE)
         return clipped
+
+
+def _add(sums: Summed, row: Row) -> None:
+    """Add a bucket's row, which is as long as there were segments then."""
+    sums[: len(row)] += row
+
+
+def _subtract(sums: Summed, row: Row) -> None:
+    sums[: len(row)] -= row
 
 
 def tail(observed: Ints, expected: Floats, dispersion: Floats) -> Floats:
