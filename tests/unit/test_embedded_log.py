@@ -1,9 +1,12 @@
 """The embedded log when its disk is full, its file locked or not its own, when time passes, and under load."""
 
 import asyncio
+import gc
 import resource
 import sqlite3
+import threading
 import time
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -225,3 +228,38 @@ async def test_readers_do_not_let_the_wal_grow(log: SqliteLog, monkeypatch: pyte
     await by_turns
     assert await reading > 0
     assert 256 * 1024 <= largest <= 5 * 1024 * 1024  # 8 MiB without the own checkpoint
+
+
+class Weighed(list[NewRecord]):
+    """Records of which one can tell whether anybody still holds them."""
+
+
+async def given_up(log: SqliteLog) -> "weakref.ref[Weighed]":
+    """An append that the log did not acknowledge in time."""
+    records = Weighed(RECORD * 1000)
+    with pytest.raises(LogUnavailable, match=r"took nothing for 0\.1 s"):
+        await log.append(CONTACTS, 0, records)
+    return weakref.ref(records)
+
+
+async def test_a_disk_that_hangs_holds_no_records_that_nobody_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+    write = writer.Writer._write
+
+    def hang(self: writer.Writer, appends: list[writer._Append]) -> None:
+        goes_on.wait(20)
+        write(self, appends)
+
+    log = SqliteLog(tmp_path, deadline_seconds=0.1)
+    await log.create([StreamSpec(CONTACTS, 2)])
+    monkeypatch.setattr(writer.Writer, "_write", hang)
+    kept = [
+        await asyncio.create_task(given_up(log)) for _ in range(3)
+    ]  # the first is in the thread's hands, the others wait behind it
+    gc.collect()
+    assert [found() for found in kept] == [None] * 3
+    goes_on.set()
+    assert (await log.append(CONTACTS, 0, RECORD))[0].offset == 0
+    await log.close()
