@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,15 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from pegel.detector.counter.domain.counting import In, PartitionCounter
 from pegel.eventlog.keys import contact_key, partition_of
 from pegel.eventlog.memory import MemoryLog
+from pegel.eventlog.port import CONTACTS, Appended, LogUnavailable, NewRecord
+from pegel.ingest.http import routes
 from pegel.runtime.auth import hashed
 from pegel.schemas.contact import AmendmentRecord, Contact, ContactRecord, amendment_example
 from pegel.schemas.rejected import Problem
+from support.detecting import rules
 from support.ingests import JSON, NDJSON, RunningIngest, SlowLog, contact, made, running
 from support.wait import until
 
@@ -298,6 +303,31 @@ async def test_while_the_log_is_away_senders_are_told_to_come_again(ingest: Runn
     assert await ingest.metric('pegel_dependency_up{dependency="log"}') == 1
 
 
+class ForgetfulLog(MemoryLog):
+    """Takes contacts, and its acknowledgement is lost, so many times."""
+
+    lost = 0
+
+    async def append(self, stream: str, partition: int, records: Sequence[NewRecord]) -> Sequence[Appended]:
+        placed = await super().append(stream, partition, records)
+        if self.lost and stream == CONTACTS and any(record.key is not None for record in records):
+            self.lost -= 1
+            raise LogUnavailable("the broker went away")
+        return placed
+
+
+async def test_who_sends_again_what_was_not_acknowledged_makes_no_second_contact(tmp_path: Path) -> None:
+    log = ForgetfulLog()
+    async with running(tmp_path, log, partitions=1) as ingest:
+        log.lost = 2
+        sent = [contact() for _ in range(10)]
+        answers = [(await post(ingest, sent)).status_code for _ in range(4)]
+        assert answers == [503, 503, 202, 202]
+        counter = PartitionCounter(0, 0, rules())
+        counter.apply([In(each.offset, each.time_ms, each.key, each.value) for each in await ingest.contacts()])
+        assert counter.read == (40, 30)  # contacts read, and those that are copies
+
+
 async def test_a_log_that_is_away_is_said_once_and_tried_again(tmp_path: Path) -> None:
     with capture_logs() as logs:
         async with running(tmp_path, tick_seconds=0.01) as ingest:
@@ -319,6 +349,33 @@ async def test_too_old_and_too_far_ahead_name_the_setting(tmp_path: Path) -> Non
         for days, setting in ((1, "PEGEL_AHEAD_SECONDS_MAX=60"), (-2, "PEGEL_AGE_DAYS_MAX=1")):
             moment = (datetime.now(UTC) + timedelta(days=days)).isoformat()
             assert setting in problem(await post(ingest, contact(occurred_at=moment)), 422).errors[0].reason
+
+
+@pytest.mark.parametrize("off_seconds", [-90, 90])
+async def test_a_clock_that_is_off_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, off_seconds: int
+) -> None:
+    class Shifted(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + timedelta(seconds=off_seconds)
+
+    made_at_ms = 1_767_600_000_000
+    now = datetime.now(UTC)
+    sent = [
+        contact(event_id=f"e{seconds}", customer="12345", occurred_at=(now + timedelta(seconds=seconds)).isoformat())
+        for seconds in (-600, 0, 120)
+    ]
+    async with running(tmp_path, MemoryLog(lambda: made_at_ms), tick_seconds=0.02) as ingest:
+        assert (await post(ingest, sent)).json() == {"accepted": 3}
+        monkeypatch.setattr(routes, "datetime", Shifted)
+        assert (await post(ingest, sent)).json() == {"accepted": 3}
+        await until(lambda: _ticks(ingest, 8))
+        # What both wrote is the same to the byte, pseudonyms too, and all time is the log's.
+        written = Counter((record.key, record.value) for record in await ingest.contacts())
+        assert list(written.values()) == [2, 2, 2]
+        assert {record.time_ms for record in await ingest.records(CONTACTS)} == {made_at_ms}
+        assert {tick.at for _, tick in await ingest.ticks()} == {None}
 
 
 @pytest.mark.parametrize("clock", ["wall", "data"])
