@@ -267,7 +267,7 @@ class Judge:
         for bucket, cell, contacts, handled in zip(
             rows.bucket, rows.cell, rows.contacts, rows.handled_seconds, strict=True
         ):
-            judged = bucket < self._next if self._next is not None else bucket < line.closed_from
+            judged = self._next is not None and bucket < self._next
             (late if judged else partition.pending)[bucket].append((rows.cells[cell], contacts, handled))
         self._late.extend(sorted(late.items()))
         if not line.last:
@@ -277,6 +277,9 @@ class Judge:
             self._closings.append((line.closed_to, self._time_ms))
         if self._next is None and all(p.first is not None for p in self._partitions):
             self._next = min(p.first for p in self._partitions if p.first is not None)
+            for p in self._partitions:
+                for bucket in sorted(its for its in p.pending if its < self._next):
+                    self._late.append((bucket, p.pending.pop(bucket)))
 
     def _judge_ready(self) -> None:
         """Judge every bucket that all partitions have closed, or that was waited for long enough."""
