@@ -227,19 +227,77 @@ class TestBounds:
         d = Detection(partitions=1, max_segments=3)
         for number in range(20):
             country = chr(ord("A") + number) * 2
-            record = CountsRecord.model_validate(
-                {
-                    "origin": Origin(producer="counter/0", epoch=0, partition=0, offset=number, place=0),
-                    "closed_from": FIRST + number, "closed_to": FIRST + number + 1, "gap_from": 0, "gap_to": 0,
-                    "additions": {"cells": ({"country": country, "topic": f"t{number}"},), "bucket": (FIRST + number,),
-                                  "cell": (0,), "contacts": (1,), "handled_seconds": (0,)},
-                    "totals": {},
-                }
-            )  # fmt: skip
+            record = counts_of(number, [(number, {"country": country, "topic": f"t{number}"}, 1)])
             d.counts_record(number + 1.2, record)
         assert d.judge.segments == 7
         assert d.windows[-1].segments[-1] == ("other", "other")
         assert d.buckets[-1].windows_contacts == 20
+
+
+def counts_of(number: int, rows: list[tuple[int, dict[str, str], int]]) -> CountsRecord:
+    """What counter 0 writes at the close of the bucket after so many; rows: buckets after FIRST, cell, contacts."""
+    return CountsRecord.model_validate(
+        {
+            "origin": Origin(producer="counter/0", epoch=0, partition=0, offset=number, place=0),
+            "closed_from": FIRST + number, "closed_to": FIRST + number + 1, "gap_from": 0, "gap_to": 0,
+            "additions": {
+                "cells": tuple(cell for _, cell, _ in rows), "bucket": tuple(FIRST + at for at, _, _ in rows),
+                "cell": tuple(range(len(rows))), "contacts": tuple(contacts for _, _, contacts in rows),
+                "handled_seconds": (0,) * len(rows),
+            },
+            "totals": {},
+        }
+    )  # fmt: skip
+
+
+class TestExtremes:
+    """Numbers within bounds that no bank has."""
+
+    def story(self, minutes: list[int], names: tuple[str, str] = ("ES", "atm")) -> Detection:
+        """A taught judge, and so many contacts a minute."""
+        d = Detection(partitions=1)
+        history = HistoryRecord(
+            id=HISTORY, part=0, start=at(-400 * 60), step_seconds=3600, segments=(names,), counts=((60,) * 400,)
+        )
+        d.counts_record(0, history)
+        d.counts_record(0, HistoryEndRecord(id=HISTORY, parts=1))
+        cell = dict(zip(("country", "topic"), names, strict=True))
+        for number, contacts in enumerate(minutes):
+            d.counts_record(number + 1.2, counts_of(number, [(number, cell, contacts)]))
+        return d
+
+    def test_more_contacts_taken_back_than_a_spike_had_make_no_negative_count(self) -> None:
+        d = self.story([1] * 10 + [30] * 5)
+        assert [spike.state for spike in d.spikes][:1] == ["opened"]
+        cell = {"country": "ES", "topic": "atm"}
+        d.counts_record(16.2, counts_of(15, [(13, cell, -1_000_000), (15, cell, 1)]))
+        for number in range(16, 100):
+            d.counts_record(number + 1.2, counts_of(number, [(number, cell, 1)]))
+        assert d.spikes[-1].state == "resolved"
+        assert d.spikes[-1].observed_since_onset == 0
+
+    def test_the_most_contacts_that_a_record_can_hold_are_judged_and_passed_on(self) -> None:
+        most = 2**31 - 1
+        d = self.story([1, most, 1, -most, most])
+        cell = {"country": "ES", "topic": "atm"}
+        phone = {**cell, "channel": "phone"}
+        d.counts_record(6.2, counts_of(5, [(4, cell, most), (3, cell, -most), (5, cell, most), (5, phone, most)]))
+        assert d.spikes[0].state == "opened"
+        assert d.buckets[-1].windows_contacts == 2 + 3 * most
+        assert all(score >= 0 for window in d.windows for score in window.score)
+
+    def test_more_than_a_ring_can_hold_is_a_spike_too(self) -> None:
+        d = self.story([1])
+        most, cell = 2**31 - 1, {"country": "ES", "topic": "atm"}
+        d.counts_record(2.2, counts_of(1, [(1, cell, most), (1, {**cell, "channel": "phone"}, most)]))
+        assert [spike.state for spike in d.spikes] == ["opened"]
+
+    def test_a_long_name_of_a_segment_still_makes_an_id(self) -> None:
+        d = self.story([1] * 10 + [30] * 5, ("ES", "t" * 600))
+        other = self.story([1] * 10 + [30] * 5, ("ES", "t" * 601))
+        assert len(d.spikes[0].spike_id) < 256
+        assert d.spikes[0].spike_id != other.spikes[0].spike_id
+        assert d.spikes[0].segment == ("ES", "t" * 600)
 
 
 ODD: tuple[object, ...] = (
