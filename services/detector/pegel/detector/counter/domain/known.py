@@ -8,9 +8,10 @@ An identity that was noted in an hour before the cutoff is unknown, whether or n
 known depends on nothing but the records, and not on when runs were sealed, merged, saved or restored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from mmap import mmap
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -20,6 +21,8 @@ OPEN_MAX: Final = 32_768
 """Identities in the dict, where one takes some 300 bytes. It may hold more until `settle` is called."""
 RUN_MAX: Final = 96 * OPEN_MAX
 """Identities of a run, so that a merge, which holds them twice for a moment, needs little."""
+BLOCK: Final = 16_384
+"""Identities a step of what is done to whole runs, so that it needs little memory beside."""
 FAN: Final = 4
 """So many runs of a size become one."""
 SPAN_HOURS: Final = 240
@@ -34,6 +37,17 @@ class Place(NamedTuple):
     hour: int
     run: "_Run"
     at: int
+
+
+def _array(dtype: Any, size: int) -> NDArray[Any]:
+    """An array in memory of its own, which is given back with it: malloc would keep a third as much again in gaps."""
+    return np.frombuffer(mmap(-1, max(1, size * np.dtype(dtype).itemsize)), dtype, size)
+
+
+def _copy(array: NDArray[Any]) -> NDArray[Any]:
+    copied = _array(array.dtype, len(array))
+    copied[:] = array
+    return copied
 
 
 @dataclass(slots=True, eq=False)
@@ -51,6 +65,23 @@ class _Run:
     first_hour: int
     last_hour: int
     shared: bool = False
+
+    @classmethod
+    def of_size(cls, size: int, first_hour: int, last_hour: int) -> Self:
+        """One to be filled."""
+        high, low, fact = _array("<u8", size), _array("<u8", size), _array("<i8", size)
+        return cls(high, low, fact, _array("<u4", size), _array("u1", size), first_hour, last_hour)
+
+    @property
+    def columns(self) -> tuple[NDArray[Any], ...]:
+        return self.high, self.low, self.fact, self.cell, self.hour
+
+    def put(self, at: int, columns: Iterable[NDArray[Any]]) -> int:
+        """Write these rows from there on; returns where they end."""
+        for own, column in zip(self.columns, columns, strict=True):
+            end = at + len(column)
+            own[at:end] = column
+        return end
 
     @property
     def size(self) -> int:
@@ -77,53 +108,47 @@ class _Run:
 
     def amend(self, index: int, fact: int, cell: int) -> None:
         if self.shared:
-            self.fact, self.cell, self.shared = self.fact.copy(), self.cell.copy(), False
+            self.fact, self.cell, self.shared = _copy(self.fact), _copy(self.cell), False
         self.fact[index], self.cell[index] = fact, cell
 
     def since(self, hour: int) -> "list[_Run]":
         """What was noted in this hour or later: one run or none."""
         if self.first_hour >= hour:
             return [self]
-        keep = self.hour >= min(hour - self.first_hour, 255)
-        if hour > self.last_hour or not keep.any():
-            return []
-        return [
-            _Run(
-                self.high[keep],
-                self.low[keep],
-                self.fact[keep],
-                self.cell[keep],
-                self.hour[keep],
-                self.first_hour,
-                self.last_hour,
-            )
-        ]
+        least = min(hour - self.first_hour, 255)
+        size = 0 if hour > self.last_hour else int(np.count_nonzero(self.hour >= least))
+        if size in {0, self.size}:
+            return [self] if size else []
+        left, at = _Run.of_size(size, self.first_hour, self.last_hour), 0
+        for first in range(0, self.size, BLOCK):
+            block = slice(first, first + BLOCK)
+            keep = self.hour[block] >= least
+            at = left.put(at, (column[block][keep] for column in self.columns))
+        return [left]
 
 
-def _sorted(
-    high: list[NDArray[np.uint64]],
-    low: list[NDArray[np.uint64]],
-    fact: list[NDArray[np.int64]],
-    cell: list[NDArray[np.uint32]],
-    hour: list[NDArray[np.uint8]],
-    first_hour: int,
-    last_hour: int,
-) -> _Run:
-    """A run of the parts of each column, one column after the other: so little is held twice at a time."""
-    highs = np.concatenate(high)
-    order = np.argsort(highs, kind="stable")  # quick where the parts are sorted
-    highs = highs[order]
-    if (highs[1:] == highs[:-1]).any():
-        order = np.lexsort((np.concatenate(low), np.concatenate(high)))
-    return _Run(
-        highs,
-        np.concatenate(low)[order],
-        np.concatenate(fact)[order],
-        np.concatenate(cell)[order],
-        np.concatenate(hour)[order],
-        first_hour,
-        last_hour,
-    )
+def _merged(runs: Sequence[_Run]) -> _Run:
+    """One run of several that follow each other, block by block: little more is needed than the run itself."""
+    first_hour = runs[0].first_hour
+    merged = _Run.of_size(sum(run.size for run in runs), first_hour, runs[-1].last_hour)
+    bounds = max(runs, key=lambda run: run.size).high[BLOCK::BLOCK]
+    cuts = [[0, *np.searchsorted(run.high, bounds).tolist(), run.size] for run in runs]
+    at = 0
+    for n in range(len(bounds) + 1):
+        parts = [[column[cut[n] : cut[n + 1]] for column in run.columns] for run, cut in zip(runs, cuts, strict=True)]
+        for part, run in zip(parts, runs, strict=True):
+            part[4] = part[4] + np.uint8(run.first_hour - first_hour)
+        columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        order = _order(columns[0], columns[1])
+        at = merged.put(at, (column[order] for column in columns))
+    return merged
+
+
+def _order(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """How identities are sorted."""
+    order = np.argsort(high, kind="stable")  # quick where parts are sorted
+    ordered = high[order]
+    return np.lexsort((low, high)) if (ordered[1:] == ordered[:-1]).any() else order
 
 
 class Known:
@@ -216,7 +241,10 @@ class Known:
         keys = tree["open"]["keys"].tobytes()
         rows = enumerate(tree["open"]["rows"].tolist())
         known.open = {keys[16 * n : 16 * n + 16]: (fact, cell, hour) for n, (fact, cell, hour) in rows}
-        known.runs = [_Run(**run) for run in tree["runs"]]
+        for run in tree["runs"]:
+            own = _Run.of_size(len(run["high"]), run["first_hour"], run["last_hour"])
+            own.put(0, (run["high"], run["low"], run["fact"], run["cell"], run["hour"]))
+            known.runs.append(own)
         return known
 
     def _opened(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
@@ -234,29 +262,21 @@ class Known:
         while left.any():
             first = int(hour[left].min())
             part = left & (hour < first + SPAN_HOURS)
-            since = (hour[part] - first).astype(np.uint8)
-            high, low, fact, cell = keys[part, 0], keys[part, 1], rows[part, 0], rows[part, 1].astype(np.uint32)
-            self.runs.append(_sorted([high], [low], [fact], [cell], [since], first, first + int(since.max())))
+            hours = (hour[part] - first).astype(np.uint8)
+            run = _Run.of_size(len(hours), first, first + int(hours.max()))
+            order = _order(keys[part, 0], keys[part, 1])
+            columns = (keys[part, 0], keys[part, 1], rows[part, 0], rows[part, 1], hours)
+            run.put(0, (column[order] for column in columns))
+            self.runs.append(run)
             left &= ~part
 
     def _merge(self) -> None:
         while len(self.runs) >= FAN:
             last = self.runs[-FAN:]
-            first_hour, last_hour = last[0].first_hour, last[-1].last_hour
             if (
                 len({run.tier for run in last}) > 1
                 or sum(run.size for run in last) > RUN_MAX
-                or last_hour - first_hour >= SPAN_HOURS
+                or last[-1].last_hour - last[0].first_hour >= SPAN_HOURS
             ):
                 return
-            self.runs[-FAN:] = [
-                _sorted(
-                    [run.high for run in last],
-                    [run.low for run in last],
-                    [run.fact for run in last],
-                    [run.cell for run in last],
-                    [run.hour + np.uint8(run.first_hour - first_hour) for run in last],
-                    first_hour,
-                    last_hour,
-                )
-            ]
+            self.runs[-FAN:] = [_merged(last)]
