@@ -28,6 +28,7 @@ from pegel.eventlog.port import (
     Record,
     StreamSpec,
 )
+from pegel.eventlog.sqlite import SqliteLog
 from pegel.runtime.settings import ConfigurationError, load
 from pegel.schemas.detection import ClaimRecord, LossRecord, MetaRecord
 from support.eventlogs import KafkaWorld, MemoryWorld, SqliteWorld, World
@@ -320,6 +321,29 @@ async def test_a_member_reads_nothing_before_it_is_told_where(log: EventLog) -> 
     assert texts(await read(member, 1)) == {1: ["2"]}
     assert member.positions() == {1: 2}
     await member.commit(member.positions())
+
+
+async def test_what_was_taken_back_is_not_being_read(opener: Opener) -> None:
+    """Without a fetch in between: who asks what it reads is not told of what it had before a rebalance."""
+    log = opener()
+    await log.create([STREAM])
+    member = log.member(CONTACTS, "g")
+    await held(member)
+    for partition in member.assigned:
+        member.start(partition, 0)
+    assert member.positions().keys() == member.assigned
+    before = member.generation
+    other = opener().member(CONTACTS, "g")
+    joining = asyncio.create_task(other.fetch(wait_seconds=TAKEOVER_SECONDS))
+    try:
+        if not isinstance(log, SqliteLog):  # there the lock's owner keeps it
+            await until(lambda: member.generation != before, TAKEOVER_SECONDS)
+            assert member.positions() == {}
+    finally:
+        joining.cancel()
+        await asyncio.gather(joining, return_exceptions=True)
+        await member.close()
+        await other.close()
 
 
 async def test_another_takes_over_what_a_member_leaves(opener: Opener, log: EventLog) -> None:

@@ -164,6 +164,10 @@ class KafkaMember(KafkaReader, Member):
             if found or clock() >= until:
                 return found
 
+    def positions(self) -> Mapping[int, int]:
+        self._forget()  # what was given back since the last fetch is read no more
+        return super().positions()
+
     def start(self, partition: int, offset: int) -> None:
         if partition in self.assigned:
             self._forget()
