@@ -12,7 +12,7 @@ import pytest
 
 from pegel.eventlog.fencing import Seen
 from pegel.eventlog.port import COUNTS, STATE, EventLog, NewRecord, StreamSpec
-from pegel.eventlog.snapshots import CHUNK_BYTES_MAX, Claim, Overtaken, Snapshot, highest_output, snapshots
+from pegel.eventlog.snapshots import CHUNK_BYTES_MAX, Claim, Overtaken, Snapshot, highest_seen, snapshots
 from pegel.runtime.settings import ConfigurationError
 from pegel.schemas.base import Origin
 from pegel.schemas.detection import Additions, CountsRecord, OutputMark, PartitionTotals
@@ -223,7 +223,7 @@ async def test_the_highest_output_before_a_claim(log: EventLog) -> None:
     await log.append(COUNTS, 0, [counts(third.epoch, 33)])
 
     async def highest(claim: Claim, before: int, since: tuple[int, Seen] | None = None) -> tuple[int, int]:
-        return await highest_output(log, COUNTS, "counter/1", claim.epoch, before=before, since=since)
+        return (await highest_seen(log, COUNTS, "counter/1", claim.epoch, before=before, since=since)).id
 
     assert await highest(first, at_first) == (-1, -1)
     assert await highest(second, at_second) == (9, 0)

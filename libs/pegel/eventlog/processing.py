@@ -16,7 +16,7 @@ from pegel.eventlog import metrics
 from pegel.eventlog.fencing import Seen
 from pegel.eventlog.identity import accepted_losses
 from pegel.eventlog.port import STATE, EventLog, LogUnavailable, Member, NewRecord, PositionOutOfRange, Record
-from pegel.eventlog.snapshots import Claim, Overtaken, Snapshot, highest_output
+from pegel.eventlog.snapshots import Claim, Overtaken, Snapshot, highest_seen
 from pegel.runtime import logs
 from pegel.runtime.errors import OperationalError
 from pegel.runtime.probes import Probe
@@ -30,6 +30,10 @@ LOOK_SECONDS: Final = 2.0
 """How often lag, claims and the group are looked at."""
 SNAPSHOT_SHARE: Final = 20
 """A snapshot waits this many times as long as the last one took: its cost stays below a twentieth."""
+APPEND_BYTES: Final = 4 * 1024 * 1024
+"""An append of outputs ends with the one that reaches this: the log must take it well within its deadline."""
+OUTPUTS_HELD: Final = 100
+"""So many outputs are appended before more input is taken: some 40 MB, if each is as large as a record may be."""
 LAST_SNAPSHOT_SECONDS: Final = 5.0
 """What saving at the end of the process may take."""
 
@@ -69,6 +73,7 @@ class Job:
     """What is done with the partitions of a stream. version: of the state's form and of what computes with it.
 
     restored: from the bytes of a snapshot, in a thread; raises ValueError for bytes that it can't take.
+    records_at_once: taken before others on this event loop have their turn, heartbeats to the group above all.
     """
 
     part: str
@@ -83,6 +88,7 @@ class Job:
     encode: Callable[[dict[str, Any]], bytes]
     stream_of: Callable[[LogRecord], str]
     records_max: int
+    records_at_once: int = 4_096
 
 
 @dataclass(slots=True)
@@ -119,6 +125,8 @@ class Processing:
         self._log, self._job, self._log_id, self._owner, self._probe = eventlog, job, log_id, owner, probe
         self._snapshot_seconds, self._unreadable_max = snapshot_seconds, unreadable_max
         self._owned: dict[int, _Owned] = {}
+        self._parked: dict[int, _Owned] = {}
+        """Taken back by the group, which has not said yet whose they are: most come back as they were."""
         self._left: dict[int, int] = {}
         """Positions of partitions that another claimed, while the group has not said yet whose they are."""
         self._generation = -1
@@ -180,17 +188,24 @@ class Processing:
     async def _adopt(self, member: Member) -> None:
         """Drop what is ours no more; go on with what still is; restore what is new."""
         for partition in self._owned.keys() - member.assigned:
-            del self._owned[partition]
+            self._parked[partition] = self._owned.pop(partition)
+            self._forget_metrics(partition)
+        if member.assigned:
+            for partition in self._parked.keys() - member.assigned:
+                del self._parked[partition]
         self._left.clear()
         for partition in sorted(member.assigned):
             if partition not in member.assigned:
                 continue  # taken away while another was restored: its new owner claims it
-            owned = self._owned.get(partition)
-            if owned is not None and (partition in member.positions() or not await owned.claim.contested()):
-                if partition not in member.positions():
-                    member.start(partition, owned.position)
+            owned = self._owned.get(partition) or self._parked.get(partition)
+            if owned is not None and not await owned.claim.contested():
+                self._parked.pop(partition, None)
+                self._owned[partition] = owned
+                # Started again even if it is being read: the member may not have noticed yet that it was taken back.
+                member.start(partition, owned.position)
                 continue
             self._owned.pop(partition, None)
+            self._parked.pop(partition, None)
             self._probe.wait_for(f"restoring partition {partition} of {self._job.stream}", self._job.part)
             restored = await self._restore(partition)
             if await member.commit({partition: restored.position}):
@@ -222,18 +237,22 @@ class Processing:
         lags = {partition: max(0, bounds[partition].end - position) for partition, position in positions.items()}
         for partition, lag in lags.items():
             metrics.LAG.labels(part, str(partition)).set(lag)
-        if positions != self._looked_positions or not any(lags.values()):
+        # Each of them: one that stands still shall not hide behind another that moves.
+        if all(not lag or positions[p] != self._looked_positions.get(p) for p, lag in lags.items()):
             self._probe.progress(part)
-        self._looked_positions = positions
+            self._looked_positions = positions
         if positions:
             await member.commit(positions)
-        ends = await self._log.bounds(STATE) if self._owned else {}
+        ends = await self._log.bounds(STATE) if self._owned or self._parked else {}
         for partition, owned in list(self._owned.items()):
             # While a snapshot is being saved, each of its appends looks.
             if partition != self._saving_partition and await owned.claim.contested(
                 ends[self._job.state_partition(partition)].end
             ):
                 self._lose(partition)
+        for partition, owned in list(self._parked.items()):
+            if await owned.claim.contested(ends[self._job.state_partition(partition)].end):
+                self._parked.pop(partition, None)
         for partition, position in list(self._left.items()):
             if partition in member.assigned and await member.commit({partition: position}):
                 self._generation = -1
@@ -241,15 +260,21 @@ class Processing:
     def _lose(self, partition: int) -> None:
         owned = self._owned.pop(partition)
         self._left[partition] = owned.position
+        self._forget_metrics(partition)
         metrics.CONTESTED.labels(self._job.part).inc()
         log.warning("partition_contested", part=self._job.part, partition=partition, epoch=owned.claim.epoch)
+
+    def _forget_metrics(self, partition: int) -> None:
+        """What is not ours is neither behind nor badly saved here."""
+        for metric in (metrics.LAG, metrics.SNAPSHOT_TIME, metrics.SNAPSHOT_BYTES, metrics.SNAPSHOT_SECONDS):
+            metric.remove(self._job.part, str(partition))
 
     # --- restoring ---
 
     async def _restore(self, partition: int) -> _Owned:
         """Claim the partition and find its state: of the newest whole snapshot that is not void, else afresh.
 
-        Raises ConfigurationError: a snapshot of another log, input that is kept no more.
+        Raises ConfigurationError: a snapshot of another log, input that is kept no more, a stream state that was lost.
         """
         job, loop = self._job, asyncio.get_running_loop()
         began = loop.time()
@@ -267,9 +292,12 @@ class Processing:
             if mark is not None and snapshot is not None:
                 since = (mark.next_offset, Seen(snapshot.manifest.epoch, (mark.offset, mark.place)))
             producer = job.producer(partition)
-            told[stream] = await highest_output(
+            seen = await highest_seen(
                 self._log, stream, producer, claim.epoch, before=places[stream], since=since, beat=self._beat
             )
+            told[stream] = seen.id
+            if seen.epoch > claim.epoch:
+                await self._check_epoch(job.state_partition(partition), stream, producer, seen.epoch)
         metrics.TAKEOVERS.labels(job.part).inc()
         metrics.RESTORE_SECONDS.labels(job.part, str(partition)).set(loop.time() - began)
         log.info(
@@ -304,12 +332,24 @@ class Processing:
                     continue
                 try:
                     work = await asyncio.to_thread(self._job.restored, partition, claim.epoch, snapshot.body)
-                except (ValueError, KeyError, TypeError, IndexError) as error:
+                except Exception as error:  # whatever it was: the one before gives the same
                     metrics.SNAPSHOTS_CORRUPT.labels(self._job.part).inc()
                     log.exception("snapshot_unreadable", partition=partition, offset=snapshot.at, reason=str(error))
                     continue
                 return snapshot, work, others
         return None, self._job.fresh(partition, claim.epoch), others
+
+    async def _check_epoch(self, state_partition: int, stream: str, producer: str, epoch: int) -> None:
+        """A higher epoch than ours: of one who claimed after us, or of a stream state that is no more."""
+        end = (await self._log.bounds(STATE))[state_partition].end
+        if epoch >= end:
+            raise ConfigurationError(
+                [
+                    f"stream state/{state_partition} ends at offset {end}, but stream {stream} has a claim of epoch "
+                    f"{epoch} of {producer}: the stream state was lost and made anew, so readers would drop all that "
+                    "is written now. Restore the stream state, or make another log"
+                ]
+            )
 
     def _beat(self) -> None:
         """Reading much is progress too."""
@@ -343,12 +383,21 @@ class Processing:
         owned = self._owned.get(partition)
         if owned is None:
             return
-        outputs = owned.work.apply(batch)
-        owned.position = batch[-1].offset + 1
-        for output in outputs:
-            stream = self._job.stream_of(output)
-            if _id(output) > owned.told[stream]:
-                owned.pending.setdefault(stream, []).append(output)
+        held = 0
+        for first in range(0, len(batch), self._job.records_at_once):
+            part = batch[first : first + self._job.records_at_once]
+            outputs = owned.work.apply(part)
+            owned.position = part[-1].offset + 1
+            for output in outputs:
+                stream = self._job.stream_of(output)
+                if _id(output) > owned.told[stream]:
+                    owned.pending.setdefault(stream, []).append(output)
+            held += len(outputs)
+            if held >= OUTPUTS_HELD:
+                await self._flush(owned)
+                held = 0
+            else:
+                await asyncio.sleep(0)
         await self._flush(owned)
         if owned.position >= owned.caught_up_at:
             self._tell_ready()
@@ -363,11 +412,20 @@ class Processing:
     async def _flush(self, owned: _Owned) -> None:
         """Append what is not acknowledged. A copy that got in at an attempt before does no harm: its id was seen."""
         for stream, outputs in list(owned.pending.items()):
-            placed = await self._log.append(stream, 0, [NewRecord(output.encode()) for output in outputs])
-            owned.told[stream] = _id(outputs[-1])
-            owned.marks[stream] = placed[-1].offset + 1
+            while outputs:
+                records, size_bytes = [], 0
+                for output in outputs:
+                    records.append(NewRecord(output.encode()))
+                    size_bytes += len(records[-1].value)
+                    if size_bytes >= APPEND_BYTES:
+                        break
+                placed = await self._log.append(stream, 0, records)
+                written = outputs[: len(records)]
+                owned.told[stream] = _id(written[-1])
+                owned.marks[stream] = placed[-1].offset + 1
+                del outputs[: len(records)]
+                owned.work.written(written)
             del owned.pending[stream]
-            owned.work.written(outputs)
 
     # --- snapshots ---
 
@@ -409,6 +467,8 @@ class Processing:
         owned.saved_position = position
         owned.save_after = loop.time() + max(self._snapshot_seconds, SNAPSHOT_SHARE * seconds)
         metrics.SNAPSHOTS.labels(job.part).inc()
+        if self._owned.get(partition) is not owned:
+            return  # taken back meanwhile
         metrics.SNAPSHOT_TIME.labels(*labels).set_to_current_time()
         metrics.SNAPSHOT_BYTES.labels(*labels).set(len(body))
         metrics.SNAPSHOT_SECONDS.labels(*labels).set(seconds)

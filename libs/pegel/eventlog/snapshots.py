@@ -27,6 +27,8 @@ from pegel.schemas.detection import ChunkPlace, ClaimRecord, ManifestRecord, Out
 
 log = logs.get(__name__)
 CHUNK_BYTES_MAX: Final = 512 * 1024
+CHUNKS_HELD_MAX: Final = 256
+"""Kept while the manifest is looked for that names them; what a larger snapshot lacks is read again."""
 KIND, EPOCH, PREVIOUS = "kind", "epoch", "previous_manifest"
 """Headers of a chunk; its value is a part of the state and nothing else."""
 
@@ -206,6 +208,8 @@ async def _look_through(
         newest = found.epoch
         if found.kind == "chunk":
             chunks[record.offset] = record.value
+            if len(chunks) > CHUNKS_HELD_MAX:  # also of snapshots that were begun again and again, and never finished
+                del chunks[next(iter(chunks))]
         elif found.kind == "manifest":
             manifest = _manifest(record)
             if manifest is not None:
@@ -278,7 +282,7 @@ async def _read(eventlog: EventLog, partition: int, first: int, end: int) -> Asy
         await reader.close()
 
 
-async def highest_output(
+async def highest_seen(
     eventlog: EventLog,
     stream: str,
     producer: str,
@@ -287,11 +291,12 @@ async def highest_output(
     before: int,
     since: tuple[int, Seen] | None = None,
     beat: Callable[[], None] = lambda: None,
-) -> tuple[int, int]:
+) -> Seen:
     """The highest id of the producer's outputs that readers take, of those before its claim of `epoch` at `before`.
 
-    What stood before the claim can't change any more: an older owner's later writes are dropped by their epoch. since:
-    from where to read, and what was known there (of a snapshot).
+    And the highest epoch claimed there, which may be of one who claimed on state after us, and here before us. What
+    stood before the claim can't change any more: an older owner's later writes are dropped by their epoch. since: from
+    where to read, and what was known there (of a snapshot).
     """
     begin = (await eventlog.bounds(stream))[0].begin
     first, seen = since if since is not None else (begin, NOTHING)
@@ -316,4 +321,4 @@ async def highest_output(
                     fence.passes(producer, found.origin.epoch, (found.origin.offset, found.origin.place))
     finally:
         await reader.close()
-    return fence.seen[producer].id
+    return fence.seen[producer]
