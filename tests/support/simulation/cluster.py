@@ -10,6 +10,7 @@ from typing import Final
 
 from pegel.eventlog.memory import MemoryLog
 from pegel.eventlog.port import (
+    CONTACTS,
     STATE,
     Appended,
     Bounds,
@@ -39,6 +40,8 @@ class Cluster(MemoryLog):
         self.away = False
         self.waiting: dict[str, list[asyncio.Future[None]]] = {}
         self.groups: dict[tuple[str, str], Group] = {}
+        self._all: dict[str, list[list[Record]]] = {}
+        """Also what retention took away."""
 
     def log_of(self, process: Process) -> "ProcessLog":
         return ProcessLog(self, process)
@@ -48,18 +51,26 @@ class Cluster(MemoryLog):
         kept = self._partition(stream, partition)
         time_ms = max(self.clock_ms(), kept.records[-1].time_ms if kept.records else 0)
         first = kept.bounds.end
-        kept.records.extend(
-            Record(partition, offset, time_ms, new.key, new.value, new.headers)
-            for offset, new in enumerate(records, first)
-        )
+        new = [
+            Record(partition, offset, time_ms, record.key, record.value, record.headers)
+            for offset, record in enumerate(records, first)
+        ]
+        kept.records.extend(new)
+        self._all[stream][partition].extend(new)
         for waiting in self.waiting.pop(stream, ()):
             if not waiting.done():
                 waiting.set_result(None)
         return [Appended(offset, time_ms) for offset in range(first, kept.bounds.end)]
 
     def stored(self, stream: str) -> list[list[Record]]:
-        """Everything, by partition."""
-        return [kept.records for kept in self._stream(stream)]
+        """Everything that was ever appended, by partition."""
+        return self._all[stream]
+
+    def spoil(self, stream: str, partition: int, offset: int) -> None:
+        """A record is not what it was."""
+        kept = self._partition(stream, partition)
+        old = kept.records[offset - kept.begin]
+        kept.records[offset - kept.begin] = old._replace(value=bytes([old.value[0] ^ 1]) + old.value[1:])
 
     def read(self, stream: str, partition: int, offset: int, limit: int) -> Sequence[Record]:
         return self._read(stream, partition, offset, limit)
@@ -78,6 +89,7 @@ class Cluster(MemoryLog):
             coroutine = super().create([spec])
             with contextlib.suppress(StopIteration):
                 coroutine.send(None)
+            self._all[spec.name] = [[] for _ in range(spec.partitions)]
             for group in self.groups.values():
                 group.rebalance()
         return [spec.name for spec in made]
@@ -94,8 +106,8 @@ class Cluster(MemoryLog):
         for group in self.groups.values():
             for member in [m for m in group.known if m.process is process and m.expelled and not m.closed]:
                 member.expelled = False
-                self.world.later(self.world.between(0.2, 2.0), member.told, frozenset(), group.next_round(), True)
-                self.world.later(self.world.between(2.0, 3.0), group.add, member)
+                self.world.later(self.world.between(0.3, 4.0), member.told, frozenset(), group.next_round(), True)
+                self.world.later(self.world.between(4.0, 5.0), group.add, member)
 
 
 @dataclass(eq=False)
@@ -166,12 +178,13 @@ class ProcessLog(EventLog):
     async def append(self, stream: str, partition: int, records: Sequence[NewRecord]) -> Sequence[Appended]:
         self._check()
         world, process = self._world, self._process
-        if world.mortal("die_at_append"):
+        rare = stream == CONTACTS and world.below(5) > 0  # most appends are ticks
+        if not rare and world.mortal("die_at_append"):
             await world.dead(process, f"before an append to {stream}/{partition}")
         reply: asyncio.Future[Sequence[Appended]] = world.loop.create_future()
         world.later(world.travel_seconds(), self._arrive, stream, partition, tuple(records), reply)
         found = await reply
-        if world.mortal("die_at_append"):
+        if not rare and world.mortal("die_at_append"):
             await world.dead(process, f"after an append to {stream}/{partition}")
         return found
 

@@ -17,6 +17,7 @@ from uuid import UUID
 import structlog
 
 from pegel.alerter.database import migrate
+from pegel.eventlog import snapshots
 from pegel.eventlog.identity import stream_specs
 from pegel.eventlog.port import CONTACTS, COUNTS, META, WINDOWS, NewRecord
 from pegel.runtime.settings import Settings, load
@@ -24,6 +25,7 @@ from pegel.schemas.detection import HistoryEndRecord, HistoryRecord, MetaRecord
 from support.simulation.checkers import Checks
 from support.simulation.loop import Process, Stuck
 from support.simulation.oracle import Fenced
+from support.simulation.retention import Retention
 from support.simulation.services import Replica, Site, alerter, counter, ingest, judge
 from support.simulation.workload import SEGMENTS, Sources, planned
 from support.simulation.world import START_MS, Faults, World
@@ -32,6 +34,9 @@ LOAD_SECONDS: Final = 70.0
 DRAIN_SECONDS: Final = 400.0
 """Virtual seconds in which everything must come to rest once nothing fails any more."""
 HISTORY_DAYS: Final = 8
+RETENTION_SECONDS: Final = 5.0
+CHUNK_BYTES: Final = 1024
+"""A snapshot's chunks are small here, so that it has several."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,8 @@ def simulate(seed: int, faults: Faults | None = None) -> Result:
         simulation = Simulation(world, Path(folder))
         loop = world.loop
         loop.set_exception_handler(lambda _, __: None)
-        before = structlog.get_config()
+        before, chunk_bytes = structlog.get_config(), snapshots.CHUNK_BYTES_MAX
+        snapshots.CHUNK_BYTES_MAX = CHUNK_BYTES  # type: ignore[misc]
         structlog.configure(processors=[functools.partial(_trace, world)], cache_logger_on_first_use=False)
         try:
             asyncio.set_event_loop(loop)
@@ -68,6 +74,7 @@ def simulate(seed: int, faults: Faults | None = None) -> Result:
             asyncio.set_event_loop(None)
             loop.close()
             structlog.configure(**before)
+            snapshots.CHUNK_BYTES_MAX = chunk_bytes  # type: ignore[misc]
     return Result(seed, tuple(world.violations), tuple(world.trace), simulation.figures())
 
 
@@ -93,7 +100,7 @@ class Simulation:
         self.alerters = [Replica(self.site, f"alerter-{n}", alerter) for n in range(self._random.choice((1, 2)))]
         self.replicas = [*self.ingests, *self.counters, *self.judges, *self.alerters]
         self.sources = Sources(world, self.ingests, planned(world, LOAD_SECONDS))
-        self._disturbed = True
+        self.retention = Retention(self.site.cluster)
         self._made_at_ms = 0
         world.die = self._die
 
@@ -110,6 +117,7 @@ class Simulation:
             world.later(world.between(0.0, 2.0), replica.start)
         sending = world.spawn(None, self.sources.run())
         disturbing = world.spawn(None, self._disturb())
+        world.spawn(None, self._retain())
         await asyncio.sleep(LOAD_SECONDS)
         disturbing.cancel()
         self._heal()
@@ -153,22 +161,28 @@ class Simulation:
         world, random = self.world, self.world.random("disasters")
         disasters: dict[str, Callable[[Random], None]] = {
             "crash": lambda r: r.choice(self.replicas).die(),
-            "stop": lambda r: r.choice(self.replicas).freeze(r.choice((2.0, 6.0, 12.0, 20.0))),
+            "stop": self._stop,
             "end": lambda r: r.choice(self.replicas).stop.set(),
             "expel": self._expel,
             "log_away": lambda r: self._away(self.site.cluster, "away", r.uniform(1, 12)),
             "database_away": lambda r: self._away(self.site, "database_away", r.uniform(1, 12)),
             "silence": self._silence,
+            "spoil": self.retention.spoil,
         }
         names = list(disasters)
         weights = [getattr(world.faults, name) for name in names]
         if not any(weights):
             return
         while True:
-            await asyncio.sleep(random.uniform(1.0, 10.0))
+            await asyncio.sleep(random.uniform(1.0, 7.0))
             (name,) = random.choices(names, weights)
             world.say(f"disaster: {name}")
             disasters[name](random)
+
+    async def _retain(self) -> None:
+        while True:
+            await asyncio.sleep(RETENTION_SECONDS)
+            self.retention.trim()
 
     def _expel(self, random: Random) -> None:
         replica = random.choice([*self.counters, *self.judges])
@@ -179,6 +193,12 @@ class Simulation:
     def _away(self, what: Any, name: str, seconds: float) -> None:
         setattr(what, name, True)
         self.world.later(seconds, setattr, what, name, False)
+
+    def _stop(self, random: Random) -> None:
+        """Mostly of a part of the detector, and for long enough that another takes over."""
+        detectors = [*self.counters, *self.judges]
+        replica = random.choice(detectors if random.random() < 0.6 else self.replicas)
+        replica.freeze(random.choice((2.0, 6.0, 8.0, 12.0, 30.0)))
 
     def _silence(self, random: Random) -> None:
         seconds = random.uniform(2, 5) * self.settings.bucket_seconds

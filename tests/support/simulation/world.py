@@ -53,6 +53,8 @@ class Faults:
     database_away: float = 0.0
     silence: float = 0.0
     """All ingests stop for some buckets."""
+    spoil: float = 0.0
+    """The newest snapshot of a partition is not what it was."""
 
     @classmethod
     def drawn(cls, random: Random) -> "Faults":
@@ -63,8 +65,8 @@ class Faults:
 _USUAL: Final = {
     "append_lost": 0.02, "append_unanswered": 0.03, "append_part": 0.02, "append_late": 0.02, "fetch_short": 0.3,
     "fetch_fails": 0.01, "slow": 0.05, "commit_fails": 0.03, "commit_unanswered": 0.05, "page_fails": 0.3,
-    "page_unanswered": 0.3, "die_at_append": 0.01, "die_at_commit": 0.02, "die_at_page": 0.2, "crash": 1.0, "stop": 1.0,
-    "end": 0.5, "expel": 0.5, "log_away": 0.3, "database_away": 0.3, "silence": 0.2,
+    "page_unanswered": 0.3, "die_at_append": 0.02, "die_at_commit": 0.02, "die_at_page": 0.2, "crash": 1.0, "stop": 1.0,
+    "end": 0.5, "expel": 0.5, "log_away": 0.3, "database_away": 0.3, "silence": 0.2, "spoil": 0.3,
 }  # fmt: skip
 
 
@@ -79,7 +81,7 @@ class World:
         self._luck = self.random("luck")
         self.healed = False
         """No more faults: what was promised must now come true."""
-        self.deaths_left = 8
+        self.deaths_left = 10
         self.die: Callable[[Process], None] = lambda _: None
         """Kills a process: who starts them knows how."""
         self.context = contextvars.copy_context()
