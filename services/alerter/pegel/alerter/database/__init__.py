@@ -1,6 +1,6 @@
 """The alerter's database: SQLite or PostgreSQL. Tables, migrations, transactions, and the positions of the readers."""
 
-from pegel.alerter.database.engine import Database, DatabaseUnavailable
+from pegel.alerter.database.engine import Database, DatabaseLocked, DatabaseUnavailable
 from pegel.alerter.database.schema import check_schema, migrate
 
-__all__ = ["Database", "DatabaseUnavailable", "check_schema", "migrate"]
+__all__ = ["Database", "DatabaseLocked", "DatabaseUnavailable", "check_schema", "migrate"]

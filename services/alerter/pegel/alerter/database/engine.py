@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -20,6 +20,8 @@ BUSY_SECONDS: Final = 5.0
 """How long a transaction waits for another process's lock on the SQLite file."""
 CONNECT_SECONDS: Final = 5
 THREADS: Final = 8
+NAME: Final = "pegel"
+"""Of an alerter's connections, in PostgreSQL's lists."""
 P = ParamSpec("P")
 T = TypeVar("T")
 STATEMENT_SECONDS: Final = 60
@@ -31,10 +33,20 @@ IDLE_SECONDS: Final = 15
 
 ENDED: Final = frozenset({"25P03", "25P04"})
 """SQLSTATEs by which PostgreSQL says that it ended a transaction that stalled."""
+LOCK_TIMEOUT: Final = "55P03"
+STALLED: Final = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = current_user AND application_name = :name
+    AND state <> 'idle' AND wait_event_type = 'Client' AND state_change < clock_timestamp() - :seconds * interval '1 s'
+"""
 
 
 class DatabaseUnavailable(Exception):  # noqa: N818 (a state of the database, not a mistake)
     """The database is away, locked or full. Nothing was committed, or it can't be known: read again what is there."""
+
+
+class DatabaseLocked(DatabaseUnavailable):
+    """Another transaction holds what this one needs, for longer than is waited for."""
 
 
 class Database:
@@ -74,6 +86,17 @@ class Database:
         """A transaction that is committed at the end of the block. On SQLite it holds the write lock from its start."""
         with self._one_writer, _translated(), self._writer.begin() as connection:
             yield connection
+
+    def end_stalled(self) -> int:
+        """End the sessions of alerters that stall within a transaction; how many. Nothing to do on SQLite.
+
+        PostgreSQL does so by itself between two commands, but not within a run of them (an executemany) that an alerter
+        which was stopped has sent a part of.
+        """
+        if self.sqlite:
+            return 0
+        with self.write() as connection:
+            return len(connection.execute(text(STALLED), {"name": NAME, "seconds": IDLE_SECONDS}).all())
 
     def make_folder(self) -> None:
         """SQLite makes the file but not its folder."""
@@ -128,7 +151,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError) as error:
-        raise DatabaseUnavailable(first_line(_first_fault(error))) from error
+        kind = DatabaseLocked if getattr(error.orig, "sqlstate", None) == LOCK_TIMEOUT else DatabaseUnavailable
+        raise kind(first_line(_first_fault(error))) from error
     except DBAPIError as error:
         if not error.connection_invalidated and getattr(error.orig, "sqlstate", None) not in ENDED:
             raise
@@ -177,7 +201,7 @@ def _postgresql(url: URL, statement_seconds: int, lock_seconds: int) -> Engine:
         hide_parameters=True,
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
-            "application_name": "pegel",
+            "application_name": NAME if statement_seconds <= STATEMENT_SECONDS else f"{NAME} migrate",
             "options": (
                 f"-c statement_timeout={statement_seconds}s -c lock_timeout={lock_seconds}s "
                 f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s"

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from sqlalchemy import Connection
 
 from pegel.alerter import metrics
-from pegel.alerter.database import Database, DatabaseUnavailable, positions, quarantine
+from pegel.alerter.database import Database, DatabaseLocked, DatabaseUnavailable, positions, quarantine
 from pegel.alerter.database.positions import NotInCharge, OtherLog, Position
 from pegel.alerter.database.quarantine import PassedOver
 from pegel.alerter.windows.buckets import Assembler, Bucket, LogEnd, Unreadable
@@ -118,6 +118,8 @@ class Consumer:
                 what = "database" if isinstance(error, DatabaseUnavailable) else "log"
                 self._probe.dependency(what, str(error))
                 log.warning("waiting", consumer=self.name, dependency=what, reason=str(error))
+                if isinstance(error, DatabaseLocked):
+                    await self._end_stalled()
                 await sleep(stop, BACK_OFF_SECONDS[min(self._failures, len(BACK_OFF_SECONDS) - 1)])
                 self._failures += 1
                 self._probe.progress()  # waiting for what is away is all that can be done: a restart would mend nothing
@@ -238,6 +240,12 @@ class Consumer:
         age = self._now().timestamp() - records[-1].time_ms / 1000 if records else 0.0
         caught_up = not records or records[-1].offset + 1 >= end
         metrics.LAG_SECONDS.labels(self.name).set(0.0 if caught_up else max(age, 0.0))
+
+    async def _end_stalled(self) -> None:
+        """Who holds the position and has stopped in the middle of a transaction is put out of it."""
+        with contextlib.suppress(DatabaseUnavailable):
+            if ended := await self._database.call(self._database.end_stalled):
+                log.warning("stalled_sessions_ended", consumer=self.name, sessions=ended)
 
     async def _stand_by(self, stop: asyncio.Event) -> None:
         """Another alerter is in charge: return when it seems to be so no longer."""
