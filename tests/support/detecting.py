@@ -17,6 +17,7 @@ from pegel.schemas.detection import BucketRecord, CountsRecord, SpikeRecord, Win
 MADE = datetime(2026, 3, 2, 0, 0, tzinfo=UTC)
 """A Monday; the log was made then, so the first bucket judged begins then."""
 MINUTE_MS = 60_000
+DIMENSIONS = ("country", "topic")
 
 
 def at(minutes: float) -> datetime:
@@ -35,7 +36,7 @@ def rules(clock: str = "wall", bucket_seconds: int = 60, **over: object) -> coun
         "clock": clock,
         "bucket_seconds": bucket_seconds,
         "delay_seconds": 10,
-        "dimensions": ("country", "topic"),
+        "dimensions": DIMENSIONS,
         "made_at_ms": int(MADE.timestamp() * 1000),
         "horizon_hours": 7 * 24,
         **over,
@@ -51,13 +52,15 @@ class Counted:
     bucket_seconds: int = 60
     partition: int = 0
     epoch: int = 0
+    dimensions: tuple[str, ...] = DIMENSIONS
     records: list[counting.In] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.counter = self.fresh()
 
     def fresh(self) -> counting.PartitionCounter:
-        return counting.PartitionCounter(self.partition, self.epoch, rules(self.clock, self.bucket_seconds))
+        chosen = rules(self.clock, self.bucket_seconds, dimensions=self.dimensions)
+        return counting.PartitionCounter(self.partition, self.epoch, chosen)
 
     def put(self, minutes: float, record: LogRecord) -> list[LogRecord]:
         """Append at a time of the log and count; what came out."""
@@ -76,16 +79,23 @@ class Detection:
     """Counters of some partitions and a judge, connected by a list in place of the stream counts."""
 
     def __init__(
-        self, clock: str = "wall", partitions: int = 2, bucket_seconds: int = 60, max_segments: int = 100
+        self,
+        clock: str = "wall",
+        partitions: int = 2,
+        bucket_seconds: int = 60,
+        max_segments: int = 100,
+        dimensions: tuple[str, ...] = DIMENSIONS,
     ) -> None:
-        self.counters = [Counted(clock, bucket_seconds, partition) for partition in range(partitions)]
+        self.counters = [
+            Counted(clock, bucket_seconds, partition, dimensions=dimensions) for partition in range(partitions)
+        ]
         self.fence = Fence()
         self.judge_rules = judging.Rules(
             clock=clock,  # type: ignore[arg-type]
             bucket_seconds=bucket_seconds,
             delay_seconds=10,
             partitions=partitions,
-            dimensions=("country", "topic"),
+            dimensions=dimensions,
             made_at_ms=int(MADE.timestamp() * 1000),
             max_segments=max_segments,
         )

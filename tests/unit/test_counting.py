@@ -260,11 +260,15 @@ def test_a_replay_gives_the_same_outputs_however_the_records_are_cut_into_batche
     assert ids == sorted(set(ids))
 
 
-def test_a_large_bucket_is_split_and_only_the_last_part_closes() -> None:
-    c = Counted()
-    for number in range(counting.ROWS_MAX + 10):
-        c.put(0.1, contact(f"c{number}", 0.1, subtopic=f"s{number}"))
+@pytest.mark.parametrize("words", ["x", "ñ"])
+def test_a_large_bucket_is_split_and_only_the_last_part_closes(words: str) -> None:
+    c = Counted(dimensions=("country", "topic", "attributes.region"))
+    for number in range(3_000):
+        attributes = {"region": words * 64}
+        c.put(0.1, contact(f"c{number}", 0.1, subtopic=f"s{number:063d}", site="m" * 64, attributes=attributes))
     parts = c.tick(1.2)
-    assert [p.last for p in parts if isinstance(p, CountsRecord)] == [False, True]
-    assert sum(sums(parts).values()) == counting.ROWS_MAX + 10
-    assert all(len(p.encode()) < 512 * 1024 for p in parts)
+    lasts = [p.last for p in parts if isinstance(p, CountsRecord)]
+    assert len(lasts) > 1
+    assert lasts == [False] * (len(lasts) - 1) + [True]
+    assert sum(sums(parts).values()) == 3_000
+    assert max(len(p.encode()) for p in parts) < 512 * 1024

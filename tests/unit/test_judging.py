@@ -7,7 +7,6 @@ from uuid import UUID
 import pytest
 
 from pegel.detector.judge.domain.spikes import onset_of
-from pegel.detector.judge.domain.writing import ROWS_A_RECORD
 from pegel.eventlog.keys import contact_key, partition_of
 from pegel.schemas.detection import CountsRecord, HistoryEndRecord, HistoryRecord
 from support.detecting import MADE, Detection, at, contact
@@ -307,14 +306,15 @@ def test_the_onset_is_where_the_cumulative_excess_begins_to_rise(observed: list[
     assert onset_of(np.array(observed), np.full(len(observed), 2.0)) == rise
 
 
-def test_a_large_bucket_is_split_into_records_below_512_kib() -> None:
-    d = Detection(partitions=1)
-    for number in range(2 * ROWS_A_RECORD + 5):
-        d.send(0.5, subtopic=f"s{number}", site="madrid-north", attributes={"region": "x" * 60})
+@pytest.mark.parametrize("words", ["x", "ñ"])
+def test_a_large_bucket_is_split_into_records_below_512_kib(words: str) -> None:
+    """3,000 cells whose words are as long as they may be, in dimensions of which one is anything a source says."""
+    d = Detection(partitions=1, dimensions=("country", "topic", "attributes.region"))
+    for number in range(3_000):
+        attributes = {"region": words * 60 + f"{number % 1_000:04d}"}
+        d.send(0.5, subtopic=f"s{number:063d}", site="m" * 64, topic="t" * 64, attributes=attributes)
     d.tick(1.2)
-    first, *further = d.windows
-    assert len(further) == 2
-    assert first.observed == (2 * ROWS_A_RECORD + 5,)
-    assert [w.observed for w in further] == [(0,), (0,)]
-    assert sum(sum(w.additions.contacts) for w in d.windows) == d.buckets[-1].windows_contacts == 2 * ROWS_A_RECORD + 5
-    assert all(len(w.encode()) < 512 * 1024 for w in d.windows)
+    assert len(d.windows) > 1
+    assert sum(sum(w.observed) for w in d.windows) == 3_000
+    assert sum(sum(w.additions.contacts) for w in d.windows) == d.buckets[-1].windows_contacts == 3_000
+    assert max(len(w.encode()) for w in d.windows) < 512 * 1024

@@ -50,6 +50,10 @@ class Cells:
         found = self.numbers.get(key)
         return self._new(key) if found is None else found
 
+    def size_bytes(self, number: int) -> int:
+        """At most so many bytes has the cell in a record."""
+        return words_bytes(self.words(number))
+
     def words(self, number: int) -> dict[str, str]:
         """A cell as it stands in records: what was said, by name."""
         values = zip(self.names, self.keys[number], strict=True)
@@ -58,3 +62,8 @@ class Cells:
             for name, value in values
             if value is not None
         }
+
+
+def words_bytes(words: dict[str, str]) -> int:
+    """At most so many bytes have named words in JSON: each character escaped by a backslash, or four bytes of UTF-8."""
+    return sum(len(name) + 6 + len(value) * (2 if value.isascii() else 4) for name, value in words.items())

@@ -33,8 +33,12 @@ STATE_VERSION: Final = "counter/1"
 """Of what `state` returns; `restored` takes no other."""
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
-ROWS_MAX: Final = 2_500
-"""Rows of additions a record: 2,500 of some 150 bytes stay below the 512 KiB of a record."""
+RECORD_BYTES: Final = 400 * 1024
+"""Additions in a record: below the 512 KiB that a record of ours may have, and far below the 1 MiB that Kafka takes."""
+ROW_BYTES: Final = 45
+"""Numbers of a row, beside its cell's words."""
+ROWS_ALWAYS: Final = 64
+"""So few fit in any case: no cell is larger than 5 KiB (twenty words of 64 characters and their names)."""
 CHUNK: Final = 4_096
 """Records whose identities are looked up together."""
 
@@ -283,7 +287,8 @@ class PartitionCounter:
         moved = sum(row[2] for row in rows)
         self._totals.open -= moved
         self._totals.counted += moved
-        parts = [rows[i : i + ROWS_MAX] for i in range(0, len(rows), ROWS_MAX)] or [[]]
+        length = self._rows_a_record(rows)
+        parts = [rows[i : i + length] for i in range(0, len(rows), length)] or [[]]
         totals = PartitionTotals(**{name: getattr(self._totals, name) for name in _Totals.__slots__})
         for number, part in enumerate(parts):
             numbers: dict[int, int] = {}
@@ -307,6 +312,12 @@ class PartitionCounter:
                     totals=totals,
                 )
             )
+
+    def _rows_a_record(self, rows: list[tuple[int, int, int, int]]) -> int:
+        """How many of these rows a record may hold, whatever the words of their cells are."""
+        if len(rows) <= ROWS_ALWAYS:
+            return ROWS_ALWAYS
+        return RECORD_BYTES // (ROW_BYTES + max(self._cells.size_bytes(cell) for cell in {row[1] for row in rows}))
 
     def _amend(self, amendment: AmendmentLine, offset: int, identity: bytes, found: dict[bytes, Place]) -> None:
         known, cutoff = self._known.open, self._cutoff

@@ -19,6 +19,8 @@ class Segments:
         self.names: list[tuple[str, ...]] = []
         self._numbers: dict[tuple[str, ...], int] = {}
         self._refused: dict[tuple[str, ...], None] = {}
+        self.longest_bytes = 0
+        """At most so many bytes have the values of a segment in a record."""
 
     @property
     def refused(self) -> int:
@@ -41,6 +43,7 @@ class Segments:
         self.names = [tuple(name) for name in tree["names"]]
         self._numbers = {name: number for number, name in enumerate(self.names)}
         self._refused = dict.fromkeys(tuple(values) for values in tree["refused"])
+        self.longest_bytes = max(map(values_bytes, self.names), default=0)
 
     def _add(self, values: tuple[str, ...]) -> int:
         if len(self.names) >= self._max and values[self._topic_at] != OTHER:
@@ -51,4 +54,10 @@ class Segments:
             return self.of((OTHER,) * len(values))
         self._numbers[values] = len(self.names)
         self.names.append(values)
+        self.longest_bytes = max(self.longest_bytes, values_bytes(values))
         return self._numbers[values]
+
+
+def values_bytes(values: tuple[str, ...]) -> int:
+    """At most so many bytes have the values in JSON: every character escaped by a backslash, or four bytes of UTF-8."""
+    return sum(len(value) * (2 if value.isascii() else 4) + 3 for value in values)

@@ -22,9 +22,12 @@ from pegel.schemas.detection import (
 )
 from pegel.schemas.rejected import FieldError, RejectedRecord
 
-SEGMENTS_A_RECORD: Final = 2_000
-ROWS_A_RECORD: Final = 1_500
-"""Together some 400 KiB: below the 512 KiB of a record."""
+PART_BYTES: Final = 200 * 1024
+"""Of a record, for its segments and for its rows: together below the 512 KiB that a record of ours may have."""
+SEGMENT_BYTES, ROW_BYTES = 80, 50
+"""Numbers of a segment and of a row, beside their words."""
+ALWAYS: Final = 32
+"""So few of either fit in any case: none is larger than 6 KiB."""
 
 
 class Writer:
@@ -65,13 +68,14 @@ class Writer:
         present = list(range(len(observed))) if observed is not None else sorted(set(numbers))
         if judgement is None and not present:
             return
-        for first in range(0, max(1, len(present)), SEGMENTS_A_RECORD):
-            part = present[first : first + SEGMENTS_A_RECORD]
-            within = set(part) if len(present) > SEGMENTS_A_RECORD else None
+        some, few = self._segments_a_record(len(present)), rows_a_record(rows)
+        for first in range(0, max(1, len(present)), some):
+            part = present[first : first + some]
+            within = set(part) if len(present) > some else None
             mine = [k for k, number in enumerate(numbers) if within is None or number in within]
-            self._part(bucket, status, rows, numbers, model, part, mine[:ROWS_A_RECORD], mine, judgement)
-            for more in range(ROWS_A_RECORD, len(mine), ROWS_A_RECORD):
-                further = mine[more : more + ROWS_A_RECORD]
+            self._part(bucket, status, rows, numbers, model, part, mine[:few], mine, judgement)
+            for more in range(few, len(mine), few):
+                further = mine[more : more + few]
                 named = sorted({numbers[k] for k in further})
                 self._part(bucket, status, rows, numbers, model, named, further, (), None)
 
@@ -184,6 +188,11 @@ class Writer:
             )
         )
 
+    def _segments_a_record(self, present: int) -> int:
+        return (
+            ALWAYS if present <= ALWAYS else max(ALWAYS, PART_BYTES // (SEGMENT_BYTES + self._segments.longest_bytes))
+        )
+
     def _at(self, bucket: int) -> datetime:
         return datetime.fromtimestamp(bucket * self._bucket_seconds, UTC)
 
@@ -193,6 +202,18 @@ class Writer:
         )
         self._place += 1
         return origin
+
+
+def rows_a_record(rows: list[Row]) -> int:
+    """How many of these rows a record may hold, whatever the words of their cells are."""
+    if len(rows) <= ALWAYS:
+        return ALWAYS
+    return max(ALWAYS, PART_BYTES // (ROW_BYTES + max(words_bytes(cell) for cell, _, _ in rows)))
+
+
+def words_bytes(words: dict[str, str]) -> int:
+    """At most so many bytes have named words in JSON: each character escaped by a backslash, or four bytes of UTF-8."""
+    return sum([len(name) + 6 + len(value) * (2 if value.isascii() else 4) for name, value in words.items()])
 
 
 def rounded(values: Floats) -> tuple[float, ...]:
