@@ -16,14 +16,16 @@ from pegel.alerter.ledger.domain.sums import Sums
 from pegel.cli.audit import audit
 from pegel.cli.audit.recount import Cut, recount
 from pegel.cli.audit.start import NoSealFits, cut_of, find_start
+from pegel.cli.audit.stream import read_windows
 from pegel.eventlog.connect import connect
 from pegel.eventlog.identity import Identity, open_identity
 from pegel.eventlog.memory import MemoryLog
-from pegel.eventlog.port import CONTACTS, META, WINDOWS, NewRecord
+from pegel.eventlog.port import CONTACTS, META, WINDOWS, NewRecord, StreamSpec
 from pegel.runtime.settings import Settings, load
 from pegel.schemas.contact import AmendmentRecord
-from pegel.schemas.detection import LossRecord
+from pegel.schemas.detection import BucketRecord, LossRecord
 from support.whole import booked_to, bucket, contact, data_mode, put, run_until, tick
+from support.windows import Windows, append, cell
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -240,6 +242,24 @@ async def test_a_partition_that_does_not_add_up_is_named(booked: Settings, capsy
     assert f"{where}: the counter says {totals['voided']} voided, the recount {totals['voided'] - 1}" in found
 
 
+async def test_a_zombie_that_writes_after_the_seal_is_known_by_the_claim_before_it() -> None:
+    # epoch 0:                         | zombie's bucket
+    # epoch 1:  claim, bucket, (sealed) |                  bucket
+    log, old, new = MemoryLog(), Windows(), Windows(epoch=1)
+    await log.create([StreamSpec(WINDOWS, 1)])
+    await append(log, [new.claim(), *new.bucket([(cell(), 1)])])
+    sealed = (await log.bounds(WINDOWS))[0].end
+    old.bucket()
+    await append(log, old.bucket([(cell(), 100)]))
+    records = new.bucket([(cell(), 2)])
+    await append(log, records)
+    cut = records[-1]
+    assert isinstance(cut, BucketRecord)
+    at = (await log.bounds(WINDOWS))[0].end - 1
+    found = await read_windows(log, at, cut, sealed, {"judge/0": [1, 1, 1]})
+    assert (found.contacts, found.told) == (2, 3)
+
+
 # --- in wall mode identities are forgotten: before the seal a horizon of contacts must be there ---------------------
 
 MADE = datetime(2026, 1, 5, tzinfo=UTC)
@@ -301,3 +321,21 @@ async def test_contacts_before_the_seal_only_tell_what_is_a_copy(tmp_path: Path)
     assert [place.bucket for place, contacts in found.counted.items() if contacts < 0] == [
         int((MADE + timedelta(hours=40)).timestamp()) // 60
     ]
+
+
+async def test_the_recount_forgets_amendments_as_the_counter_does(tmp_path: Path) -> None:
+    at = MADE
+    log = MemoryLog(lambda: int(at.timestamp() * 1000))
+    identity = await open_identity(log, load({}, data_dir=tmp_path, partitions=1))
+
+    def amendment(event: str) -> AmendmentRecord:
+        given = {"amendment_id": "a", "event_id": event, "source": "desk", "reason": "spam", "void": True}
+        return AmendmentRecord.model_validate(given)
+
+    for hour, event in ((0, "c0"), (4, "c4"), (40, "c40")):
+        at = MADE + timedelta(hours=hour)
+        await put(log, 1, [contact(hour, hour * 60), amendment(event)])
+    # of one horizon the repeated id changes nothing; 40 hours later it is another amendment
+    found = await recount(log, identity, 24, Cut({0: 6}, int((MADE + timedelta(days=4)).timestamp()) // 60))
+    assert found.totals[0] == (3, 0, 2)
+    assert sum(found.counted.values()) == 1

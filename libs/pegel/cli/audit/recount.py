@@ -64,7 +64,7 @@ class _Partition:
         self._forgets = identity.meta.clock == "wall"
         self._horizon_hours = horizon_hours
         self._known: dict[tuple[str, str], tuple[int, Place | None]] = {}
-        self._amendments: set[tuple[str, str]] = set()
+        self._amendments: dict[tuple[str, str], int] = {}
         self._hour = 0
         self.counted: Counter[Place] = Counter()
         self.totals = Totals()
@@ -87,9 +87,13 @@ class _Partition:
         except (KeyError, TypeError, ValueError):
             return  # quarantined by the counter with the same reason: it stands in rejected
 
+    def _fresh(self, hour: int) -> bool:
+        """Whether what came in this hour is within the horizon."""
+        return not (self._forgets and hour < self._hour - self._horizon_hours)
+
     def _remembered(self, identity: tuple[str, str]) -> bool:
         known = self._known.get(identity)
-        return known is not None and not (self._forgets and known[0] < self._hour - self._horizon_hours)
+        return known is not None and self._fresh(known[0])
 
     def _contact(self, identity: tuple[str, str], found: dict[str, Any]) -> None:
         place = self._place(found)
@@ -103,22 +107,22 @@ class _Partition:
 
     def _amendment(self, identity: tuple[str, str], found: dict[str, Any]) -> None:
         amendment = (found["source"], found["amendment_id"])
-        if amendment in self._amendments:
+        if amendment in self._amendments and self._fresh(self._amendments[amendment]):
             return
-        self._amendments.add(amendment)
+        self._amendments[amendment] = self._hour
         hour, before = self._known[identity] if self._remembered(identity) else (0, None)
         if before is None:
             return
-        self.counted[before] -= 1
-        after: Place | None = None
-        if not found.get("void"):
-            changes = found["set"]
+        if found.get("void"):
+            self._known[identity] = (hour, None)
+            self.totals = self.totals._replace(voided=self.totals.voided + 1)
+        else:
+            changes = found.get("set") or {}
             bucket = self._bucket(changes["occurred_at"]) if "occurred_at" in changes else before.bucket
             after = before._replace(bucket=bucket, **{name: changes[name] for name in NEUTRAL if name in changes})
+            self._known[identity] = (hour, after)
             self.counted[after] += 1
-        else:
-            self.totals = self.totals._replace(voided=self.totals.voided + 1)
-        self._known[identity] = (hour, after)
+        self.counted[before] -= 1
 
     def _place(self, found: dict[str, Any]) -> Place:
         return Place(self._bucket(found["occurred_at"]), found["country"], found["topic"], found["channel"])
