@@ -1,17 +1,19 @@
 """The counter of one partition: copies, lateness, gaps, ticks, amendments. Times are minutes after the log was made."""
 
+import json
 import random
 
 import pytest
 
 from pegel.detector.counter.domain import counting
 from pegel.schemas.base import LogRecord
-from pegel.schemas.contact import AmendmentRecord
+from pegel.schemas.contact import AmendmentRecord, TickRecord
 from pegel.schemas.detection import CountsRecord
 from pegel.schemas.rejected import RejectedRecord
 from support.detecting import MADE, Counted, contact
 
 FIRST = int(MADE.timestamp()) // 60
+TICK = TickRecord().encode()
 
 
 def sums(outputs: list[LogRecord]) -> dict[tuple[int, str], int]:
@@ -81,6 +83,71 @@ def test_an_identity_is_forgotten_after_the_horizon() -> None:
     week_later = 8 * 1440 + 1
     c.put(week_later, contact("a", week_later))
     assert sums(c.tick(week_later + 2)) == {(week_later, "atm"): 1}
+
+
+class TestTheHorizon:
+    """Seven days of append time, by the hour. What is older is as if it had never come."""
+
+    # hour 0            168              169
+    #      |--a----------|----------------|
+    LAST, BEYOND = 168 * 60 + 59.9, 169 * 60
+
+    def test_a_copy_in_its_last_hour_is_dropped(self) -> None:
+        c = Counted()
+        c.put(0.1, contact("a", 0.1))
+        assert c.put(self.LAST, contact("a", 0.1)) != []  # the bucket closes
+        assert c.counter.read == (2, 1)
+
+    def test_a_contact_that_comes_again_beyond_it_counts_again(self) -> None:
+        c = Counted()
+        c.put(0.1, contact("a", 0.1))
+        c.put(self.BEYOND, contact("a", 0.1))
+        assert c.counter.read == (2, 0)
+        c.put(self.BEYOND + 1, contact("a", 0.1))
+        assert c.counter.read == (3, 1)
+
+    def test_an_amendment_beyond_it_is_rejected_and_says_how_long_it_is(self) -> None:
+        c = Counted()
+        c.put(0.1, contact("a", 0.1))
+        (rejected,) = [r for r in c.put(self.BEYOND, amendment("m", "a", void=True)) if isinstance(r, RejectedRecord)]
+        assert rejected.reason == "unknown_contact"
+        assert rejected.errors[0].reason == "no contact of this id is known; they are remembered for 168 hours"
+
+    def test_an_amendment_id_is_remembered_as_long(self) -> None:
+        c = Counted()
+        c.put(0.1, amendment("m", "a", void=True))
+        for minutes, rejections in ((self.LAST, 0), (self.BEYOND, 1), (self.BEYOND + 1, 0)):
+            outputs = c.put(minutes, amendment("m", "a", void=True))
+            assert sum(isinstance(output, RejectedRecord) for output in outputs) == rejections
+
+
+@pytest.mark.parametrize(
+    ("written", "minute"),
+    [
+        ("2026-03-02T00:01:59Z", 1),
+        ("2026-03-02T00:01:59.999999Z", 1),
+        ("2026-03-02t00:01:00z", 1),
+        ("2026-03-02T05:31:59+05:30", 1),
+        ("2026-03-01T19:01:00.5-05:00", 1),
+        ("1970-01-01T00:00:30+14:00", -FIRST - 840),
+    ],
+)
+def test_each_way_of_writing_a_time_counts_alike(written: str, minute: int) -> None:
+    c = Counted()
+    line = json.loads(contact("a", 0).encode()) | {"occurred_at": written}
+    c.counter.apply([counting.In(0, int(MADE.timestamp() * 1000), None, json.dumps(line).encode())])
+    assert sums(c.counter.apply([counting.In(1, int((MADE.timestamp() + 200) * 1000), None, TICK)])) == {
+        (minute, "atm"): 1
+    }
+
+
+def test_whole_seconds_may_be_written_with_a_point() -> None:
+    c = Counted()
+    for number, key in enumerate((None, b"k" * 16)):
+        value = contact("a", 0.1, handled_seconds=240).encode().replace(b":240,", b":240.0,")
+        assert b":240.0," in value
+        c.counter.apply([counting.In(number, int(MADE.timestamp() * 1000), key, value)])
+    assert only(c.tick(1.2)).additions.handled_seconds == (480,)
 
 
 def test_a_contact_before_the_log_was_made_is_counted_all_the_same() -> None:
@@ -211,6 +278,40 @@ class TestAmendments:
         assert isinstance(rejected, RejectedRecord)
         assert (rejected.reason, rejected.amendment_id) == ("unknown_contact", "m")
 
+    def test_of_a_contact_that_was_voided_is_rejected(self) -> None:
+        c = Counted()
+        c.put(0.1, contact("a", 0.1))
+        c.put(0.2, amendment("m", "a", void=True))
+        (rejected,) = c.put(0.3, amendment("n", "a", set={"topic": "cards"}))
+        assert isinstance(rejected, RejectedRecord)
+        assert (rejected.reason, rejected.amendment_id) == ("unknown_contact", "n")
+        assert rejected.errors[0].reason == "the contact was voided before"
+        assert sums(c.tick(1.2)) == {}
+
+    def test_a_copy_of_what_was_amended_is_no_conflict(self) -> None:
+        c = Counted()
+        c.put(0.1, contact("a", 0.1))
+        c.put(0.2, amendment("m", "a", set={"topic": "cards"}))
+        assert c.put(0.3, contact("a", 0.1)) == []
+        c.put(0.4, amendment("n", "a", void=True))
+        assert c.put(0.5, contact("a", 0.1)) == []
+        totals = only(c.tick(1.2)).totals
+        assert (totals.contacts, totals.copies, totals.voided, totals.conflicts) == (3, 2, 1, 0)
+
+    def test_what_it_leaves_out_stays(self) -> None:
+        c = Counted()
+        c.put(0.1, contact("a", 0.1, handled_seconds=90, site="leeds", complaint=True))
+        c.put(0.2, amendment("m", "a", set={"outcome": "answered", "complaint": False}))
+        rows = only(c.tick(1.2)).additions
+        (cell,) = [rows.cells[cell] for cell, contacts in zip(rows.cell, rows.contacts, strict=True) if contacts]
+        assert (cell["site"], cell["outcome"], cell["complaint"], cell["topic"]) == (
+            "leeds",
+            "answered",
+            "false",
+            "atm",
+        )
+        assert sum(rows.handled_seconds) == 90
+
     def test_to_another_time_moves_it_to_another_bucket(self) -> None:
         c = Counted()
         c.put(3.1, contact("a", 3.1))
@@ -226,6 +327,12 @@ class TestAmendments:
         b'{"kind":"contact","v":1,"source":"x"}',
         b'{"kind":"contact","v":9}',
         b'{"kind":"counts","v":1}',
+        b'{"kind":"tick","v":1,"at":"2026-03-02T00:00:00"}',
+        b'{"kind":"amendment","v":1,"source":"desk","event_id":"a","amendment_id":"m","set":{"topic":["atm"]}}',
+        contact("a", 0.1).encode().replace(b"00:00:06Z", b"00:00:06"),
+        contact("a", 0.1, handled_seconds=5).encode().replace(b":5,", b":-5,"),
+        contact("a", 0.1, handled_seconds=5).encode().replace(b":5,", b":5.5,"),
+        contact("a", 0.1, handled_seconds=5).encode().replace(b":5,", b":99999999,"),
     ],
 )
 def test_what_cannot_be_read_is_quarantined_with_its_reason_and_the_partition_goes_on(value: bytes) -> None:
@@ -234,6 +341,7 @@ def test_what_cannot_be_read_is_quarantined_with_its_reason_and_the_partition_go
     assert isinstance(rejected, RejectedRecord)
     assert rejected.reason == "unreadable"
     assert rejected.errors[0].reason
+    assert c.counter.unreadable == 1
     c.put(0.5, contact("a", 0.5))
     assert sums(c.tick(1.2)) == {(0, "atm"): 1}
 

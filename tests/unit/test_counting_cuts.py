@@ -42,14 +42,14 @@ step = st.builds(
     Step,
     minutes=st.sampled_from([0, 0, 0, 0.01, 0.3, 1, 70, 200]),
     what=st.sampled_from(["contact"] * 6 + ["amend", "amend", "move", "void", "tick", "garbage"]),
-    contact=st.integers(0, 12),
+    contact=st.integers(0, 5),
     late_minutes=st.sampled_from([0, 0, 0, 0, 3, 400]),
     topic=st.sampled_from(["atm", "cards"]),
     handled=st.sampled_from([0, 60, 2_592_000]),
-    amendment=st.integers(0, 20),
+    amendment=st.integers(0, 8),
     keyed=st.booleans(),
 )
-story = st.lists(step, min_size=1, max_size=120)
+story = st.lists(step, min_size=8, max_size=100)
 
 
 def records(steps: list[Step], clock: str) -> list[counting.In]:
