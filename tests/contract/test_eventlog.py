@@ -323,6 +323,22 @@ async def test_a_member_reads_nothing_before_it_is_told_where(log: EventLog) -> 
     await member.commit(member.positions())
 
 
+async def test_a_member_knows_that_the_group_has_answered(log: EventLog, opener: Opener) -> None:
+    """Also one that gets nothing: a standby."""
+    await log.create([StreamSpec(COUNTS, 1)])
+    members = [opener().member(COUNTS, "g") for _ in range(2)]
+
+    async def all_joined() -> bool:
+        for member in members:
+            await member.fetch(wait_seconds=0.2)
+        return all(member.joined for member in members)
+
+    await until(all_joined, TAKEOVER_SECONDS)
+    await until(lambda: sorted(len(member.assigned) for member in members) == [0, 1], TAKEOVER_SECONDS)
+    for member in members:
+        await member.close()
+
+
 async def test_what_was_taken_back_is_not_being_read(opener: Opener) -> None:
     """Without a fetch in between: who asks what it reads is not told of what it had before a rebalance."""
     log = opener()

@@ -14,9 +14,10 @@ import pytest
 
 from pegel.eventlog import metrics
 from pegel.eventlog.fencing import Fence
+from pegel.eventlog.jobs import Job
 from pegel.eventlog.memory import MemoryLog
 from pegel.eventlog.port import CONTACTS, COUNTS, META, STATE, LogUnavailable, Member, NewRecord, Record, StreamSpec
-from pegel.eventlog.processing import Job, Processing
+from pegel.eventlog.processing import Processing
 from pegel.eventlog.snapshots import line
 from pegel.runtime.errors import OperationalError
 from pegel.runtime.probes import Probe
@@ -360,7 +361,7 @@ async def test_an_error_while_restoring_ends_the_process_with_its_reason(log: Me
         raise RuntimeError("a defect")
 
     process = Process(log, job())
-    monkeypatch.setattr(process.processing, "_restore", broken)
+    monkeypatch.setattr(process.processing._restorer, "restore", broken)
     with pytest.raises(RuntimeError, match="a defect"):
         await process.task
 

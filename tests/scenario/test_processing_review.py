@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pegel.eventlog import metrics, processing
+from pegel.eventlog.jobs import Job
 from pegel.eventlog.memory import MemoryLog
 from pegel.eventlog.port import (
     CONTACTS,
@@ -188,7 +189,7 @@ async def test_much_output_is_appended_in_parts_that_the_log_takes_in_time(log: 
 
 
 def Job_with(**over: Any) -> Any:  # noqa: N802
-    return processing.Job(**{**vars_of(job()), **over})
+    return Job(**{**vars_of(job()), **over})
 
 
 async def test_others_get_their_turn_while_much_is_worked_off(log: MemoryLog) -> None:

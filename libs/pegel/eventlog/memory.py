@@ -212,6 +212,10 @@ class _MemoryMember(_MemoryReader, Member):
         return self._assigned
 
     @property
+    def joined(self) -> bool:
+        return True
+
+    @property
     def generation(self) -> int:
         return self._generation
 

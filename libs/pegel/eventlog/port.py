@@ -113,6 +113,11 @@ class Member(Reader, Protocol):
     def assigned(self) -> frozenset[int]: ...
 
     @property
+    def joined(self) -> bool:
+        """Whether the group has said what is assigned to this member, be it nothing."""
+        ...
+
+    @property
     def generation(self) -> int:
         """Rises by at least one with each change of `assigned`, also when a partition was lost and came back."""
         ...

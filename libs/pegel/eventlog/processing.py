@@ -8,20 +8,17 @@ twice.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from pegel.eventlog import metrics
-from pegel.eventlog.fencing import Seen
-from pegel.eventlog.identity import accepted_losses
-from pegel.eventlog.port import STATE, EventLog, LogUnavailable, Member, NewRecord, PositionOutOfRange, Record
-from pegel.eventlog.snapshots import Claim, Overtaken, Snapshot, highest_seen
+from pegel.eventlog.jobs import Job, Work, id_of
+from pegel.eventlog.port import STATE, EventLog, LogUnavailable, Member, NewRecord, Record
+from pegel.eventlog.restoring import Owned, Restorer
+from pegel.eventlog.snapshots import Overtaken
 from pegel.runtime import logs
 from pegel.runtime.errors import OperationalError
 from pegel.runtime.probes import Probe
-from pegel.runtime.settings import ConfigurationError
-from pegel.schemas.base import LogRecord, Origin
 from pegel.schemas.detection import OutputMark
 
 log = logs.get(__name__)
@@ -38,76 +35,6 @@ LAST_SNAPSHOT_SECONDS: Final = 5.0
 """What saving at the end of the process may take."""
 
 
-class Output(Protocol):
-    """A record that is appended, with its id."""
-
-    @property
-    def origin(self) -> Origin | None: ...
-
-    def encode(self) -> bytes: ...
-
-
-class Work(Protocol):
-    """The state of one partition. Pure: the same records give the same outputs, wherever a restore lies between."""
-
-    @property
-    def unreadable(self) -> int:
-        """Records quarantined so far because they can't be read."""
-        ...
-
-    def apply(self, records: Sequence[Record]) -> Sequence[LogRecord]:
-        """Take records in order; returns the outputs in order, each with its origin."""
-        ...
-
-    def state(self) -> dict[str, Any]:
-        """A copy that is encoded later, in a thread."""
-        ...
-
-    def written(self, outputs: Sequence[LogRecord]) -> None:
-        """These outputs are in the log now, for the first time: for metrics and logs."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What is done with the partitions of a stream. version: of the state's form and of what computes with it.
-
-    restored: from the bytes of a snapshot, in a thread; raises ValueError for bytes that it can't take.
-    records_at_once: taken before others on this event loop have their turn, heartbeats to the group above all.
-    """
-
-    part: str
-    stream: str
-    group: str
-    outputs: tuple[str, ...]
-    version: str
-    producer: Callable[[int], str]
-    state_partition: Callable[[int], int]
-    fresh: Callable[[int, int], Work]
-    restored: Callable[[int, int, bytes], Work]
-    encode: Callable[[dict[str, Any]], bytes]
-    stream_of: Callable[[LogRecord], str]
-    records_max: int
-    records_at_once: int = 4_096
-
-
-@dataclass(slots=True)
-class _Owned:
-    """A partition of ours. told: the highest id in each output stream; marks: from where ids above it stand there."""
-
-    claim: Claim
-    work: Work
-    position: int
-    caught_up_at: int
-    told: dict[str, tuple[int, int]]
-    marks: dict[str, int]
-    unreadable_before: int
-    saved_position: int
-    save_after: float
-    pending: dict[str, list[LogRecord]] = field(default_factory=dict)
-    """Outputs that are not acknowledged, by stream; appended again until they are."""
-
-
 class Processing:
     """One process's part in a job. log_id: of this log; owner: who this process is, for the claims."""
 
@@ -122,10 +49,13 @@ class Processing:
         snapshot_seconds: float,
         unreadable_max: int,
     ) -> None:
-        self._log, self._job, self._log_id, self._owner, self._probe = eventlog, job, log_id, owner, probe
+        self._log, self._job, self._probe = eventlog, job, probe
         self._snapshot_seconds, self._unreadable_max = snapshot_seconds, unreadable_max
-        self._owned: dict[int, _Owned] = {}
-        self._parked: dict[int, _Owned] = {}
+        self._restorer = Restorer(
+            eventlog, job, log_id=log_id, owner=owner, snapshot_seconds=snapshot_seconds, beat=self._beat
+        )
+        self._owned: dict[int, Owned] = {}
+        self._parked: dict[int, Owned] = {}
         """Taken back by the group, which has not said yet whose they are: most come back as they were."""
         self._left: dict[int, int] = {}
         """Positions of partitions that another claimed, while the group has not said yet whose they are."""
@@ -172,6 +102,7 @@ class Processing:
         records = await member.fetch(max_records=self._job.records_max, wait_seconds=1.0)
         for partition, batch in records.items():
             await self._take(partition, batch)
+        self._tell_ready(member)
         if asyncio.get_running_loop().time() >= self._look_at:
             await self._look_around(member)
         self._save_when_due()
@@ -207,19 +138,23 @@ class Processing:
             self._owned.pop(partition, None)
             self._parked.pop(partition, None)
             self._probe.wait_for(f"restoring partition {partition} of {self._job.stream}", self._job.part)
-            restored = await self._restore(partition)
+            restored = await self._restorer.restore(partition)
             if await member.commit({partition: restored.position}):
                 self._owned[partition] = restored
                 member.start(partition, restored.position)
             else:
                 # Between the assignment and now the group gave it to another, who claims it again.
                 self._left[partition] = restored.position
-        self._tell_ready()
+        self._tell_ready(member)
 
-    def _tell_ready(self) -> None:
-        """Ready once everything is worked off that was there when the partitions were taken; a standby is ready."""
+    def _tell_ready(self, member: Member) -> None:
+        """Ready once everything is worked off that was there when the partitions were taken.
+
+        A standby is ready when the group has said that it is one: before, it may be about to get partitions.
+        """
         metrics.PARTITIONS.labels(self._job.part).set(len(self._owned))
-        if all(owned.position >= owned.caught_up_at for owned in self._owned.values()):
+        restored = member.joined and member.assigned <= self._owned.keys()
+        if restored and all(owned.position >= owned.caught_up_at for owned in self._owned.values()):
             self._probe.ready(self._job.part)
 
     async def _look_around(self, member: Member) -> None:
@@ -269,113 +204,9 @@ class Processing:
         for metric in (metrics.LAG, metrics.SNAPSHOT_TIME, metrics.SNAPSHOT_BYTES, metrics.SNAPSHOT_SECONDS):
             metric.remove(self._job.part, str(partition))
 
-    # --- restoring ---
-
-    async def _restore(self, partition: int) -> _Owned:
-        """Claim the partition and find its state: of the newest whole snapshot that is not void, else afresh.
-
-        Raises ConfigurationError: a snapshot of another log, input that is kept no more, a stream state that was lost.
-        """
-        job, loop = self._job, asyncio.get_running_loop()
-        began = loop.time()
-        claim = Claim(self._log, job.state_partition(partition), job.producer(partition), self._log_id)
-        places = await claim.take(job.outputs, self._owner)
-        snapshot, work, others = await self._newest(partition, claim)
-        position = snapshot.manifest.position if snapshot else 0
-        begin, end = (await self._log.bounds(job.stream))[partition]
-        if not begin <= position <= end:
-            position = await self._after_loss(partition, position, begin, end, others)
-        told = {}
-        for stream in job.outputs:
-            mark = snapshot.manifest.outputs.get(stream) if snapshot else None
-            since = None
-            if mark is not None and snapshot is not None:
-                since = (mark.next_offset, Seen(snapshot.manifest.epoch, (mark.offset, mark.place)))
-            producer = job.producer(partition)
-            seen = await highest_seen(
-                self._log, stream, producer, claim.epoch, before=places[stream], since=since, beat=self._beat
-            )
-            told[stream] = seen.id
-            if seen.epoch > claim.epoch:
-                await self._check_epoch(job.state_partition(partition), stream, producer, seen.epoch)
-        metrics.TAKEOVERS.labels(job.part).inc()
-        metrics.RESTORE_SECONDS.labels(job.part, str(partition)).set(loop.time() - began)
-        log.info(
-            "partition_taken",
-            part=job.part,
-            partition=partition,
-            epoch=claim.epoch,
-            snapshot=snapshot.at if snapshot else None,
-            position=position,
-            records=end - position,
-        )
-        return _Owned(
-            claim=claim,
-            work=work,
-            position=position,
-            caught_up_at=end,
-            told=told,
-            marks={stream: place + 1 for stream, place in places.items()},
-            unreadable_before=work.unreadable,
-            saved_position=position if snapshot else -1,
-            save_after=loop.time() + self._snapshot_seconds,
-        )
-
-    async def _newest(self, partition: int, claim: Claim) -> tuple[Snapshot | None, Work, list[str]]:
-        """The newest snapshot that can be taken, its state, and the versions of those that could not."""
-        others: list[str] = []
-        async with contextlib.aclosing(claim.snapshots(self._beat)) as found:
-            async for snapshot in found:
-                version = snapshot.manifest.version
-                if version != self._job.version:
-                    others.append(version)
-                    continue
-                try:
-                    work = await asyncio.to_thread(self._job.restored, partition, claim.epoch, snapshot.body)
-                except Exception as error:  # whatever it was: the one before gives the same
-                    metrics.SNAPSHOTS_CORRUPT.labels(self._job.part).inc()
-                    log.exception("snapshot_unreadable", partition=partition, offset=snapshot.at, reason=str(error))
-                    continue
-                return snapshot, work, others
-        return None, self._job.fresh(partition, claim.epoch), others
-
-    async def _check_epoch(self, state_partition: int, stream: str, producer: str, epoch: int) -> None:
-        """A higher epoch than ours: of one who claimed after us, or of a stream state that is no more."""
-        end = (await self._log.bounds(STATE))[state_partition].end
-        if epoch >= end:
-            raise ConfigurationError(
-                [
-                    f"stream state/{state_partition} ends at offset {end}, but stream {stream} has a claim of epoch "
-                    f"{epoch} of {producer}: the stream state was lost and made anew, so readers would drop all that "
-                    "is written now. Restore the stream state, or make another log"
-                ]
-            )
-
     def _beat(self) -> None:
         """Reading much is progress too."""
         self._probe.progress(self._job.part)
-
-    async def _after_loss(self, partition: int, position: int, begin: int, end: int, others: Sequence[str]) -> int:
-        """Where to go on although the input lacks the position: only where a person accepted the loss."""
-        job = self._job
-        accepted = (await accepted_losses(self._log)).get((job.stream, partition), 0)
-        if position < begin <= accepted:
-            log.error("loss_accepted", stream=job.stream, partition=partition, lost_from=position, lost_to=begin)
-            return begin
-        missing = PositionOutOfRange(job.stream, partition, position, begin, end)
-        if position > end:
-            why = "the stream is another's, or lost what it had acknowledged"
-        elif others:
-            why = f"its snapshots are of version {', '.join(dict.fromkeys(others))}, and this is {job.version}"
-        else:
-            why = "its newest snapshot is older than what is kept" if position else "it has no snapshot"
-        raise ConfigurationError(
-            [
-                f"{job.producer(partition)} can't go on: {missing}; {why}. Give it the version, the stream state or "
-                f"the stream {job.stream} that fits, or go on without what is lost: "
-                f"pegel log accept-loss {job.stream} --partition {partition} --reason TEXT"
-            ]
-        )
 
     # --- working ---
 
@@ -386,11 +217,16 @@ class Processing:
         held = 0
         for first in range(0, len(batch), self._job.records_at_once):
             part = batch[first : first + self._job.records_at_once]
-            outputs = owned.work.apply(part)
+            if self._job.in_thread:
+                owned.applying = True
+                outputs = await asyncio.to_thread(owned.work.apply, part)
+                owned.applying = False
+            else:
+                outputs = owned.work.apply(part)
             owned.position = part[-1].offset + 1
             for output in outputs:
                 stream = self._job.stream_of(output)
-                if _id(output) > owned.told[stream]:
+                if id_of(output) > owned.told[stream]:
                     owned.pending.setdefault(stream, []).append(output)
             held += len(outputs)
             if held >= OUTPUTS_HELD:
@@ -399,8 +235,6 @@ class Processing:
             else:
                 await asyncio.sleep(0)
         await self._flush(owned)
-        if owned.position >= owned.caught_up_at:
-            self._tell_ready()
         unreadable = owned.work.unreadable - owned.unreadable_before
         if unreadable > self._unreadable_max:
             raise OperationalError(
@@ -409,7 +243,7 @@ class Processing:
                 "who writes them, or raise the limit"
             )
 
-    async def _flush(self, owned: _Owned) -> None:
+    async def _flush(self, owned: Owned) -> None:
         """Append what is not acknowledged. A copy that got in at an attempt before does no harm: its id was seen."""
         for stream, outputs in list(owned.pending.items()):
             while outputs:
@@ -421,7 +255,7 @@ class Processing:
                         break
                 placed = await self._log.append(stream, 0, records)
                 written = outputs[: len(records)]
-                owned.told[stream] = _id(written[-1])
+                owned.told[stream] = id_of(written[-1])
                 owned.marks[stream] = placed[-1].offset + 1
                 del outputs[: len(records)]
                 owned.work.written(written)
@@ -440,10 +274,10 @@ class Processing:
                 self._saving = asyncio.create_task(self._save(partition, owned), name=f"snapshot {partition}")
                 return
 
-    async def _save(self, partition: int, owned: _Owned) -> None:
+    async def _save(self, partition: int, owned: Owned) -> None:
         """Save a snapshot of what is worked off and acknowledged now. A failure is told; counting goes on."""
-        if owned.pending:
-            return  # the loop is just appending; the next turn tries again
+        if owned.pending or owned.applying:
+            return  # the loop is in the midst of something; the next turn tries again
         job, loop, labels = self._job, asyncio.get_running_loop(), (self._job.part, str(partition))
         began, position = loop.time(), owned.position
         marks = {
@@ -482,9 +316,3 @@ class Processing:
                 for partition, owned in list(self._owned.items()):
                     if owned.position != owned.saved_position and not owned.pending:
                         await self._save(partition, owned)
-
-
-def _id(output: LogRecord) -> tuple[int, int]:
-    origin: Origin | None = getattr(output, "origin", None)
-    assert origin is not None, f"an output without an origin: {output.kind}"  # noqa: S101 (a defect of ours)
-    return origin.id

@@ -110,6 +110,7 @@ class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer = consumer
         self.assigned: frozenset[int] = frozenset()
         self.generation = 0
+        self.joined = False
 
     def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:  # noqa: ARG002
         if self.assigned:
@@ -120,6 +121,7 @@ class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]
         for place in assigned:
             self._consumer.seek(place, 0)
         self._consumer.pause(*assigned)
+        self.joined = True
         if assigned:
             self.assigned = frozenset(place.partition for place in assigned)
             self.generation += 1
@@ -138,6 +140,10 @@ class KafkaMember(KafkaReader, Member):
     @property
     def assigned(self) -> frozenset[int]:
         return self._notes.assigned if self._notes else frozenset()
+
+    @property
+    def joined(self) -> bool:
+        return self._notes is not None and self._notes.joined
 
     @property
     def generation(self) -> int:

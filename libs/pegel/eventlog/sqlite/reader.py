@@ -110,10 +110,15 @@ class SqliteMember(SqliteReader, Member):
         self._lock: int | None = None
         self._assigned: frozenset[int] = frozenset()
         self._generation = 0
+        self._asked = False
 
     @property
     def assigned(self) -> frozenset[int]:
         return self._assigned
+
+    @property
+    def joined(self) -> bool:
+        return self._asked
 
     @property
     def generation(self) -> int:
@@ -126,10 +131,12 @@ class SqliteMember(SqliteReader, Member):
         clock = asyncio.get_running_loop().time
         until = clock() + wait_seconds
         while not self._take_lock():
+            self._asked = True
             left = until - clock()
             if left <= 0:
                 return {}
             await asyncio.sleep(min(LOCK_POLL_SECONDS, left))
+        self._asked = True
         self._assigned = frozenset(range(file.partitions))
         self._generation += 1
         return {}

@@ -17,8 +17,9 @@ from pegel.detector.judge.pipeline import job as judge_job
 from pegel.detector.judge.ports import Detector
 from pegel.eventlog.connect import connect
 from pegel.eventlog.identity import Identity, open_identity
+from pegel.eventlog.jobs import Job
 from pegel.eventlog.port import EventLog
-from pegel.eventlog.processing import Job, Processing
+from pegel.eventlog.processing import Processing
 from pegel.runtime.http import make_app
 from pegel.runtime.probes import Probe
 from pegel.runtime.serve import Service

@@ -6,8 +6,8 @@ from typing import Any
 from pegel.detector import metrics
 from pegel.detector.counter.domain.counting import STATE_VERSION, PartitionCounter, Rules
 from pegel.detector.state import decode, encode
+from pegel.eventlog.jobs import Job
 from pegel.eventlog.port import CONTACTS, COUNTS, REJECTED, Record
-from pegel.eventlog.processing import Job
 from pegel.schemas.base import LogRecord
 from pegel.schemas.rejected import RejectedRecord
 

@@ -8,8 +8,8 @@ from pegel.detector.judge.domain.judging import STATE_VERSION, Judge, Rules
 from pegel.detector.judge.ports import Detector
 from pegel.detector.state import decode, encode
 from pegel.eventlog.fencing import Fence, Seen
+from pegel.eventlog.jobs import Job
 from pegel.eventlog.port import COUNTS, REJECTED, WINDOWS, Record
-from pegel.eventlog.processing import Job
 from pegel.runtime import logs
 from pegel.schemas.base import LogRecord
 from pegel.schemas.detection import BucketRecord, SpikeRecord
@@ -94,4 +94,5 @@ def job(rules: Rules, make_detector: Callable[[], Detector], state_partition: in
         stream_of=lambda output: REJECTED if isinstance(output, RejectedRecord) else WINDOWS,
         records_max=RECORDS_A_TURN,
         records_at_once=RECORDS_AT_ONCE,
+        in_thread=True,  # a tick may close a day of buckets, a history's end is minutes of learning
     )
