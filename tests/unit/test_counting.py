@@ -278,6 +278,14 @@ class TestAmendments:
         assert isinstance(rejected, RejectedRecord)
         assert (rejected.reason, rejected.amendment_id) == ("unknown_contact", "m")
 
+    def test_one_that_came_before_its_contact_takes_effect_when_it_is_sent_again(self) -> None:
+        c = Counted()
+        early = amendment("m", "a", set={"topic": "cards"})
+        assert len(c.put(0.2, early)) == 1
+        c.put(0.3, contact("a", 0.3))
+        assert c.put(0.4, early) == c.put(0.5, early) == []
+        assert sums(c.tick(1.2)) == {(0, "cards"): 1}
+
     def test_of_a_contact_that_was_voided_is_rejected(self) -> None:
         c = Counted()
         c.put(0.1, contact("a", 0.1))

@@ -109,10 +109,10 @@ class _Partition:
         amendment = (found["source"], found["amendment_id"])
         if amendment in self._amendments and self._fresh(self._amendments[amendment]):
             return
-        self._amendments[amendment] = self._hour
         hour, before = self._known[identity] if self._remembered(identity) else (0, None)
         if before is None:
             return
+        self._amendments[amendment] = self._hour
         if found.get("void"):
             self._known[identity] = (hour, None)
             self.totals = self.totals._replace(voided=self.totals.voided + 1)

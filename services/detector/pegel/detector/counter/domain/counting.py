@@ -325,7 +325,6 @@ class PartitionCounter:
         seen = known.get(own) or found.get(own)
         if seen is not None and seen[2] >= cutoff:
             return
-        known[own] = (0, 0, self._hour)
         before = known.get(identity) or found.get(identity)
         if before is None or before[2] < cutoff or before[0] & _VOID:
             if before is not None and before[2] >= cutoff:
@@ -338,7 +337,8 @@ class PartitionCounter:
                 offset, "unknown_contact", "amendment", "event_id", why,
                 source=amendment.source, event_id=amendment.event_id, amendment_id=amendment.amendment_id,
             )  # fmt: skip
-            return
+            return  # its id is not used up: sent again, behind its contact, it takes effect
+        known[own] = (0, 0, self._hour)
         fact, cell, _ = before[:3]
         bucket = (fact >> _BUCKET_AT) - _BUCKET_ZERO
         handled = fact >> 2 & (1 << _HANDLED_BITS) - 1
