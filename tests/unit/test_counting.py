@@ -115,10 +115,14 @@ class TestTheHorizon:
 
     def test_an_amendment_id_is_remembered_as_long(self) -> None:
         c = Counted()
-        c.put(0.1, amendment("m", "a", void=True))
-        for minutes, rejections in ((self.LAST, 0), (self.BEYOND, 1), (self.BEYOND + 1, 0)):
-            outputs = c.put(minutes, amendment("m", "a", void=True))
-            assert sum(isinstance(output, RejectedRecord) for output in outputs) == rejections
+        c.put(0.1, contact("a", 0.1))
+        c.put(0.1, amendment("m", "a", set={"topic": "cards"}))
+        last = c.put(self.LAST, amendment("m", "a", set={"topic": "login"}))
+        assert sums(last) == {(0, "cards"): 1}
+        beyond = c.put(self.BEYOND, contact("a", self.BEYOND))
+        beyond += c.put(self.BEYOND, amendment("m", "a", set={"topic": "login"}))
+        beyond += c.tick(self.BEYOND + 2)
+        assert {topic: count for (_, topic), count in sums(beyond).items()} == {"login": 1}
 
 
 @pytest.mark.parametrize(
