@@ -228,5 +228,7 @@ async def test_the_highest_output_before_a_claim(log: EventLog) -> None:
     assert await highest(first, at_first) == (-1, -1)
     assert await highest(second, at_second) == (9, 0)
     assert await highest(third, at_third) == (12, 0)
+    # With the claims gone nobody can say whose outputs count: all are told again, and readers know them.
+    assert await highest(third, at_third, (-1, Seen(second.epoch, (9, 0)))) == (9, 0)
     # From a snapshot of the second owner: what the zombie wrote is still not taken.
     assert await highest(third, at_third, (at_second + 1, Seen(second.epoch, (9, 0)))) == (12, 0)
