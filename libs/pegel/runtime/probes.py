@@ -49,7 +49,8 @@ class Probe:
     @property
     def progress_age_seconds(self) -> float:
         """Seconds since the part that is furthest behind made progress."""
-        return time.monotonic() - min(self._progress.values()) if self._progress else 0.0
+        seen = list(self._progress.values())  # a copy: the watchdog asks from a thread of its own
+        return time.monotonic() - min(seen) if seen else 0.0
 
     def health(self) -> tuple[int, dict[str, object]]:
         """Status and body of /healthz."""

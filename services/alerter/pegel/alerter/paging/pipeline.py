@@ -62,6 +62,7 @@ class Sender:
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
+                self._probe.progress(f"paging {self._name}")
                 try:
                     while not stop.is_set() and await self.send_next():
                         pass

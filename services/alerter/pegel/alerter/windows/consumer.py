@@ -122,7 +122,7 @@ class Consumer:
                     await self._end_stalled()
                 await sleep(stop, BACK_OFF_SECONDS[min(self._failures, len(BACK_OFF_SECONDS) - 1)])
                 self._failures += 1
-                self._probe.progress()  # waiting for what is away is all that can be done: a restart would mend nothing
+                self._probe.progress(self.name)  # waiting for what is away is all that can be done: a restart would mend nothing
             # Whatever was read beyond the position is forgotten: it is read again from what the database says.
             self._loaded = False
 
@@ -184,7 +184,8 @@ class Consumer:
                         self._applied(done)
                 self._measure(records, end)
                 self._probe.dependency("log", None)
-                self._probe.progress()
+                if records or reader.positions()[0] >= end:
+                    self._probe.progress(self.name)
                 self._failures = 0
         finally:
             metrics.IN_CHARGE.labels(self.name).set(0)
@@ -252,7 +253,7 @@ class Consumer:
         log.info("standing_by", consumer=self.name)
         before, looks = -1, 0
         while looks < 3 and not await sleep(stop, self._standby_seconds):
-            self._probe.progress()
+            self._probe.progress(self.name)
             with contextlib.suppress(DatabaseUnavailable, LogUnavailable):
                 at = await self._database.call(self._load)
                 end = (await self._log.bounds(WINDOWS))[0].end
