@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -60,3 +61,15 @@ def test_a_process_whose_event_loop_hangs_ends_by_itself() -> None:
     done = subprocess.run([sys.executable, "-c", hang], capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == EXIT_CODE
     assert "PEGEL_STUCK_SECONDS" in done.stdout + done.stderr
+
+
+def test_a_part_that_is_stuck_does_not_hide_behind_one_that_goes_on() -> None:
+    probe = Probe("alerter")
+    probe.progress("ledger")
+    stuck_since = time.monotonic()
+    while time.monotonic() == stuck_since:
+        pass
+    probe.progress("incidents")
+    assert probe.progress_age_seconds >= time.monotonic() - stuck_since - 0.001
+    probe.progress("ledger")
+    assert probe.progress_age_seconds <= time.monotonic() - stuck_since

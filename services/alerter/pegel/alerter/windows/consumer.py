@@ -122,7 +122,8 @@ class Consumer:
                     await self._end_stalled()
                 await sleep(stop, BACK_OFF_SECONDS[min(self._failures, len(BACK_OFF_SECONDS) - 1)])
                 self._failures += 1
-                self._probe.progress(self.name)  # waiting for what is away is all that can be done: a restart would mend nothing
+                # Waiting for what is away is all that can be done: a restart would mend nothing.
+                self._probe.progress(self.name)
             # Whatever was read beyond the position is forgotten: it is read again from what the database says.
             self._loaded = False
 
