@@ -97,3 +97,30 @@ async def test_a_killed_broker_loses_nothing_that_was_acknowledged(broker: Broke
     assert len(set(there.values())) == len(there), "nothing is in the log twice"
     assert acknowledged.items() <= there.items()
     await log.close()
+
+
+@pytest.mark.kafka
+@pytest.mark.timeout(180)
+async def test_a_reader_that_is_closed_while_the_broker_is_away_does_not_end_its_task(broker: Broker) -> None:
+    log = KafkaLog([f"127.0.0.1:{broker.port}"], "outage", deadline_seconds=DEADLINE_SECONDS)
+    await log.create([StreamSpec(CONTACTS, PARTITIONS)])
+
+    looks = [0] * 4
+
+    async def look(number: int) -> str:
+        """As a service's loop does: it reads and looks, closes its reader when the log is away, and goes on."""
+        reader = log.reader(CONTACTS, dict.fromkeys(range(PARTITIONS), 0))
+        try:
+            while True:
+                await reader.fetch(wait_seconds=0.2)
+                await log.bounds(CONTACTS)
+                looks[number] += 1
+        except LogUnavailable:
+            await reader.close()
+            return "closed"
+
+    looking = [asyncio.create_task(look(number)) for number in range(len(looks))]
+    await until(lambda: min(looks) > 2)
+    await asyncio.to_thread(broker.kill)
+    assert await asyncio.gather(*looking) == ["closed"] * len(looks)
+    await log.close()
