@@ -103,7 +103,8 @@ def encoded(outputs: list[LogRecord]) -> list[bytes]:
 @settings(deadline=None, max_examples=150)
 def test_cuts_and_restores_change_nothing(steps: list[Step], clock: str, data: st.DataObject) -> None:
     read = records(steps, clock)
-    whole = encoded(fresh(clock).apply(read))
+    undisturbed = fresh(clock)
+    whole = encoded(undisturbed.apply(read))
     cuts = sorted(data.draw(st.sets(st.integers(1, len(read)), max_size=12), "cuts"))
     restores = data.draw(st.sets(st.sampled_from(cuts)) if cuts else st.just(set[int]()), "restores")
     with pytest.MonkeyPatch.context() as patch:
@@ -122,6 +123,7 @@ def test_cuts_and_restores_change_nothing(steps: list[Step], clock: str, data: s
                 counter = counting.PartitionCounter.restored(0, 0, counter.rules, state.decode(body))
                 assert state.encode(counter.state()) == body
         assert outputs == whole
+        assert (counter.read, counter.unreadable) == (undisturbed.read, undisturbed.unreadable)
         # What was saved on the way is still what it was then, although counting went on with the same arrays.
         end, told, tree = saved[len(saved) // 2]
         restored = counting.PartitionCounter.restored(0, 0, counter.rules, state.decode(state.encode(tree)))
@@ -178,10 +180,10 @@ def model(steps: list[Step], clock: str) -> tuple[Counter[tuple[int, str]], Coun
         elif s.what != "tick":
             if f"m{s.amendment}" in seen and fits(seen[f"m{s.amendment}"], now):
                 continue
-            seen[f"m{s.amendment}"] = now
             if before is None or before.void:
                 rejected.append("unknown_contact")
                 continue
+            seen[f"m{s.amendment}"] = now
             count(before, -1)
             before.amended = True
             if s.what == "void":

@@ -98,6 +98,19 @@ def test_what_has_expired_takes_no_memory() -> None:
     assert all(entry(k, number) == (number, number) for number in range(920, 1000))
 
 
+@pytest.mark.usefixtures("small")
+def test_hours_that_lie_far_apart_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    # hours 0, 90, 180 ...: three fit into a run, whose hours are bytes
+    monkeypatch.setattr(known, "SPAN_HOURS", 240)
+    k = Known()
+    for number in range(64):
+        k.open[identity(number)] = (number, 0, 90 * number)
+        k.settle(90 * number, 0)
+    found = k.find([identity(number) for number in range(64)])
+    assert all(found[identity(number)].hour == 90 * number for number in range(64) if identity(number) not in k.open)
+    assert len(found) > 50
+
+
 def test_an_event_takes_29_bytes_of_arrays() -> None:
     k = Known()
     rng = np.random.default_rng(5)

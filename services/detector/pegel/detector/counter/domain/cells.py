@@ -1,4 +1,7 @@
-"""Cells: combinations of the counted fields of a contact, numbered as they come."""
+"""Cells: combinations of the counted fields of a contact, numbered as they come.
+
+The key of a contact is made where contacts are counted: a call less for each.
+"""
 
 from collections.abc import Iterable
 from typing import Final
@@ -19,36 +22,31 @@ class Cells:
     """The dictionary of cells: key to number and back. dimensions: the segment dimensions, attributes included."""
 
     def __init__(self, dimensions: tuple[str, ...], keys: Iterable[CellKey] = ()) -> None:
-        self._attributes = tuple(d.removeprefix("attributes.") for d in dimensions if d.startswith("attributes."))
-        self.names: tuple[str, ...] = (*PLAIN, "complaint", *(f"attributes.{name}" for name in self._attributes))
+        self.attributes = tuple(d.removeprefix("attributes.") for d in dimensions if d.startswith("attributes."))
+        self.names: tuple[str, ...] = (*PLAIN, "complaint", *(f"attributes.{name}" for name in self.attributes))
         self.keys: list[CellKey] = list(keys)
         self.numbers: dict[CellKey, int] = {key: number for number, key in enumerate(self.keys)}
 
-    def of(self, c: ContactLine) -> int:
-        """The number of a contact's cell."""
-        key: CellKey = (
-            c.country, c.topic, c.channel, c.handler, c.site, c.subtopic, c.customer_segment, c.nature, c.demand,
-            c.outcome, c.complaint,
-        )  # fmt: skip
-        if self._attributes:
-            attributes = c.attributes or {}
-            key += tuple(attributes.get(name) for name in self._attributes)
-        number = self.numbers.get(key)
-        return self._new(key) if number is None else number
+    def attributes_of(self, c: ContactLine) -> CellKey:
+        """The part of a contact's key that its dimensions among the attributes add."""
+        said = c.attributes or {}
+        return tuple(said.get(name) for name in self.attributes)
 
-    def _new(self, key: CellKey) -> int:
-        number = self.numbers[key] = len(self.keys)
-        self.keys.append(key)
-        return number
+    def number(self, key: CellKey) -> int:
+        """The number of a key, a new one if it is new."""
+        found = self.numbers.get(key)
+        if found is None:
+            found = self.numbers[key] = len(self.keys)
+            self.keys.append(key)
+        return found
 
     def amended(self, number: int, changes: AmendmentSet) -> int:
         """The number of the cell that a contact of this cell falls into after the changes."""
         before, attributes = self.keys[number], changes.attributes or {}
         said = [getattr(changes, name) for name in (*PLAIN, "complaint")]
-        said += [attributes.get(name) for name in self._attributes]
+        said += [attributes.get(name) for name in self.attributes]
         key = tuple(old if new is None else new for old, new in zip(before, said, strict=True))
-        found = self.numbers.get(key)
-        return self._new(key) if found is None else found
+        return self.number(key)
 
     def size_bytes(self, number: int) -> int:
         """At most so many bytes has the cell in a record."""

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, NamedTuple, Self
 import msgspec
 import numpy as np
 
-from pegel.detector.counter.domain.cells import Cells
+from pegel.detector.counter.domain.cells import CellKey, Cells
 from pegel.detector.counter.domain.known import Known, Place
 from pegel.detector.counter.domain.lines import (
     CONTACT_HEAD,
@@ -114,7 +114,8 @@ class PartitionCounter:
     """The time from which that bucket may be closed."""
     _totals: _Totals = field(init=False, default_factory=_Totals)
     _outputs: list[LogRecord] = field(init=False, default_factory=list)
-    _place: int = field(init=False, default=0)
+    _told: tuple[int, int] = field(init=False, default=(-1, 0))
+    """Offset of the record that caused the last output, and the next place among its outputs."""
 
     def __post_init__(self) -> None:
         self._cells = Cells(self.rules.dimensions)
@@ -174,10 +175,10 @@ class PartitionCounter:
     def _apply(self, records: Sequence[Read]) -> None:
         """Identities are looked up together; then each record is counted, in order."""
         known, found = self._known.open, self._known.find(identities(records)) if self._known.runs else {}
-        totals, pending, cell_of = self._totals, self._pending, self._cells.of
+        totals, pending, cells = self._totals, self._pending, self._cells
+        number_of, attributes = cells.numbers.get, bool(cells.attributes)
         bucket_seconds, hour, cutoff = self.rules.bucket_seconds, self._hour, self._cutoff
         for record in records:
-            self._place = 0
             if record.time_ms > self._append_ms:
                 self._pass(record.time_ms, record.offset)
                 hour, cutoff = self._hour, self._cutoff
@@ -192,7 +193,15 @@ class PartitionCounter:
             identity = key if key is not None and len(key) == 16 else identity_of(line, None)
             since = line.occurred_at - _EPOCH
             bucket = (since.days * 86_400 + since.seconds) // bucket_seconds
-            cell = cell_of(line)
+            segment: CellKey = (
+                line.country, line.topic, line.channel, line.handler, line.site, line.subtopic, line.customer_segment,
+                line.nature, line.demand, line.outcome, line.complaint,
+            )  # fmt: skip
+            if attributes:
+                segment += cells.attributes_of(line)
+            cell = number_of(segment)
+            if cell is None:
+                cell = cells.number(segment)
             handled = line.handled_seconds or 0
             fact = bucket + _BUCKET_ZERO << _BUCKET_AT | handled << 2
             totals.contacts += 1
@@ -382,15 +391,11 @@ class PartitionCounter:
         )
 
     def _origin(self, offset: int) -> Origin:
-        origin = Origin(
-            producer=f"counter/{self.partition}",
-            epoch=self.epoch,
-            partition=self.partition,
-            offset=offset,
-            place=self._place,
+        place = self._told[1] if self._told[0] == offset else 0
+        self._told = (offset, place + 1)
+        return Origin(
+            producer=f"counter/{self.partition}", epoch=self.epoch, partition=self.partition, offset=offset, place=place
         )
-        self._place += 1
-        return origin
 
     def _emit(self, record: LogRecord) -> None:
         self._outputs.append(record)

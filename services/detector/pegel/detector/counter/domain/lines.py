@@ -8,6 +8,8 @@ from typing import Annotated, Final, NamedTuple, Protocol
 import msgspec
 
 from pegel.schemas.base import SECONDS_MAX
+from pegel.schemas.contact import Channel, CustomerSegment, Demand, Handler, Nature, Outcome
+from pegel.schemas.countries import Country
 
 CONTACT_HEAD: Final = b'{"kind":"contact","v":1,'
 """So begins a contact in ingest's own hand; what begins otherwise is looked at twice."""
@@ -34,24 +36,25 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 class ContactLine(msgspec.Struct, gc=False, kw_only=True):
     """What the counter reads of a contact. Ingest has validated it, so this is quicker than a second pydantic.
 
-    In the order in which ingest writes it: each field is then found where it is looked for first.
+    In the order in which ingest writes it: each field is then found where it is looked for first. Words of which there
+    are few are the same object each time: they need not be made, nor hashed to find the cell.
     """
 
-    handler: str | None = None
+    handler: Handler | None = None
     site: str | None = None
     subtopic: str | None = None
-    customer_segment: str | None = None
-    nature: str | None = None
-    demand: str | None = None
+    customer_segment: CustomerSegment | None = None
+    nature: Nature | None = None
+    demand: Demand | None = None
     complaint: bool | None = None
-    outcome: str | None = None
+    outcome: Outcome | None = None
     handled_seconds: Seconds | None = None
     attributes: dict[str, str] | None = None
     event_id: str
     occurred_at: Moment
-    country: str
+    country: Country
     topic: str
-    channel: str
+    channel: Channel
     source: str
 
 
@@ -103,8 +106,17 @@ Line = ContactLine | AmendmentLine | KindLine | Unreadable
 """A record as read. KindLine: a tick."""
 
 
-class _FloatContact(ContactLine, gc=False):
+class _AnyContact(ContactLine, gc=False, kw_only=True):
+    """As another may write it: 240.0 is whole seconds too, and a later version may know further words."""
+
+    handler: str | None = None  # type: ignore[assignment]
+    customer_segment: str | None = None  # type: ignore[assignment]
+    nature: str | None = None  # type: ignore[assignment]
+    demand: str | None = None  # type: ignore[assignment]
+    outcome: str | None = None  # type: ignore[assignment]
     handled_seconds: WholeSeconds | None = None  # type: ignore[assignment]
+    country: str  # type: ignore[assignment]
+    channel: str  # type: ignore[assignment]
 
 
 class _FloatSet(AmendmentSet, gc=False):
@@ -118,7 +130,7 @@ class _FloatAmendment(AmendmentLine, gc=False):
 _kind = msgspec.json.Decoder(KindLine)
 _contact = msgspec.json.Decoder(ContactLine)
 _amendment = msgspec.json.Decoder(AmendmentLine)
-_float_contact = msgspec.json.Decoder(_FloatContact)
+_any_contact = msgspec.json.Decoder(_AnyContact)
 _float_amendment = msgspec.json.Decoder(_FloatAmendment)
 
 
@@ -126,15 +138,15 @@ contact_of: Final = _contact.decode
 """A contact of bytes that begin with CONTACT_HEAD. Raises msgspec.DecodeError: then `line_of` says what it is."""
 
 
-def _any_contact(value: bytes) -> ContactLine:
-    """A contact that is hard to read: whole seconds may be written 240.0 too, as the schema allows."""
-    line = _float_contact.decode(value)
+def _contact_of(value: bytes) -> ContactLine:
+    """A contact in anybody's hand."""
+    line = _any_contact.decode(value)
     if line.handled_seconds is not None:
         line.handled_seconds = int(line.handled_seconds)
     return line
 
 
-def _any_amendment(value: bytes) -> AmendmentLine:
+def _amendment_of(value: bytes) -> AmendmentLine:
     try:
         return _amendment.decode(value)
     except msgspec.ValidationError:
@@ -151,9 +163,9 @@ def line_of(value: bytes) -> Line:
         if head.v != 1:
             return Unreadable("v", f"version {head.v} is not known")
         if head.kind == "contact":
-            return _any_contact(value)
+            return _contact_of(value)
         if head.kind == "amendment":
-            return _any_amendment(value)
+            return _amendment_of(value)
         if head.kind == "tick":
             return head
     except msgspec.DecodeError as error:
