@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -54,6 +56,8 @@ class Process:
     child: "subprocess.Popen[bytes]"
     port: int
     log: Path
+    in_rotation: bool = True
+    """Whether who balances load sends it something: it was ready, and nobody told it to stop."""
 
     @property
     def alive(self) -> bool:
@@ -66,6 +70,11 @@ class Process:
     @property
     def said(self) -> str:
         return self.log.read_text("utf-8", "replace")
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it was stopped by SIGSTOP."""
+        return Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
     def signal(self, number: signal.Signals) -> None:
         self.child.send_signal(number)
@@ -81,6 +90,7 @@ class Process:
 
     async def stop(self) -> int:
         """SIGTERM; the exit code, within the grace time."""
+        self.in_rotation = False
         self.signal(signal.SIGTERM)
         return await self.end(GRACE_SECONDS)
 
@@ -110,7 +120,7 @@ class Cluster:
     _told: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.load = Load(lambda: [p.url for p in self.running("ingest")])
+        self.load = Load(lambda: [p.url for p in self.running("ingest") if p.in_rotation])
 
     # --- processes -------------------------------------------------------------------------------------------------
 
@@ -133,7 +143,7 @@ class Cluster:
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )
-        process = Process(name, child, port, log)
+        process = Process(name, child, port, log, in_rotation=not ready)
         self.processes.append(process)
         if ready:
             await self.ready(process)
@@ -145,6 +155,7 @@ class Cluster:
             return servers.answers(f"{process.url}/readyz")
 
         await until(lambda: asyncio.to_thread(answers), seconds)
+        process.in_rotation = True
 
     async def start_all(self, *names: str) -> None:
         """These, or one of each, all at once; returns when all are ready."""
@@ -180,6 +191,16 @@ class Cluster:
         records = await stages.read(self.log, STATE)
         return sum(kind_of(record.value) == kind for partition in records.values() for record in partition)
 
+    async def windows(self, kind: str) -> list[dict[str, Any]]:
+        """The records of windows of this kind (window, spike, bucket) that readers take."""
+        outputs = stages.accepted((await stages.read(self.log, WINDOWS))[0])
+        return [output.content for its in outputs.values() for output in its if output.content["kind"] == kind]
+
+    async def spikes(self, topic: str) -> int:
+        """How many spikes the judge has opened in segments of this topic."""
+        said = await self.windows("spike")
+        return sum(one["state"] == "opened" and one["segment"][1] == topic for one in said)
+
     async def _reached(self, stream: str, end: int) -> bool:
         return await self.ends(stream) >= end
 
@@ -193,6 +214,15 @@ class Cluster:
             return []
         finally:
             database.close()
+
+    async def clock_of(self, process: Process) -> float:
+        """What a process takes the time to be, in seconds since 1970."""
+
+        def ask() -> str:
+            with urllib.request.urlopen(f"{process.url}/healthz", timeout=10) as answer:  # noqa: S310 (on loopback)
+                return str(answer.headers["date"])
+
+        return parsedate_to_datetime(await asyncio.to_thread(ask)).timestamp()
 
     async def booked_to(self) -> int:
         """The end of the last bucket that incidents and ledger have applied, as a number since 1970."""
@@ -233,11 +263,18 @@ class Cluster:
         last = int(max(self.load.newest, datetime.now(UTC)).timestamp()) // BUCKET_SECONDS
         await until(lambda: self._booked(last + 1), seconds)
 
-    async def check(self, *, still_open: int = 0, seconds: float = DRAIN_SECONDS, but: Sequence[str] = ()) -> None:
+    async def check(
+        self,
+        *,
+        still_open: int = 0,
+        passed_over: int = 0,
+        seconds: float = DRAIN_SECONDS,
+        but: Sequence[str] = (),
+    ) -> None:
         """Drain; then each stage says what an undisturbed run says of what the one before left, and the audit agrees.
 
-        still_open: contacts whose bucket lies in the future. but: fields that two versions of the product fill
-        differently.
+        still_open: contacts whose bucket lies in the future. passed_over: records that the alerter can't read, which
+        the audit shows for ever. but: fields that two versions of the product fill differently.
         """
         await self.drain(seconds)
         told = await stages.differences_of_log(self.log, self.identity, self.settings, whole=False, but=but)
@@ -248,7 +285,7 @@ class Cluster:
         with contextlib.suppress(AssertionError):
             await until(self._effects_agree, 15)
         assert self._told == []
-        assert await self.audit(still_open) == []
+        assert await self.audit(still_open, passed_over) == []
         await self._pages_agree()
 
     async def effects_differ(self) -> list[str]:
@@ -269,18 +306,19 @@ class Cluster:
         self._told = await self.effects_differ()
         return not self._told
 
-    async def audit(self, still_open: int = 0) -> list[str]:
+    async def audit(self, still_open: int = 0, passed_over: int = 0) -> list[str]:
         """What `pegel audit --json` finds, run as a person would; and whether all is in windows but what is open."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "pegel", "audit", "--json", env=self.environment, stdout=asyncio.subprocess.PIPE
         )
         out, _ = await process.communicate()
         said = json.loads(out)
-        found: list[str] = said["differences"]
-        if said["accepted"] != said["windows"] + said["open"] or said["windows"] != said["ledger"]:
+        noted = [line for line in said["differences"] if "could not read the record" in line]
+        found = [line for line in said["differences"] if line not in noted]
+        if len(noted) != passed_over:
+            found.append(f"{len(noted)} records were passed over, and {passed_over} were to be: {noted}")
+        if not said["accepted"] == said["windows"] == said["ledger"] or said["open"] != still_open:
             found.append(f"the audit's sums do not add up: {said}")
-        if said["open"] != still_open:
-            found.append(f"{said['open']} contacts are in no window, and {still_open} were to be")
         if (process.returncode == 0) != (not said["differences"]):
             found.append(f"the audit's exit code is {process.returncode}")
         return found
@@ -295,7 +333,9 @@ class Cluster:
         await until(lambda: asyncio.to_thread(all_sent), 90)
         written = {row[0] for row in self.asked("SELECT page_id FROM outbox WHERE receiver = 'webhook'")}
         assert set(self.receiver.told) == written
-        assert [topic for topic, pages in self.pages("incident.opened").items() if pages > 1] == []
+        calls = self.receiver.told.values()
+        opened = Counter(call["data"]["incident_id"] for call in calls if call["type"] == "incident.opened")
+        assert [incident for incident, pages in opened.items() if pages > 1] == []
 
 
 async def teach(log: EventLog, identity: Identity, rate: float) -> None:
@@ -322,11 +362,21 @@ async def teach(log: EventLog, identity: Identity, rate: float) -> None:
 
 @asynccontextmanager
 async def cluster(
-    running: Servers, folder: Path, *, partitions: int = 2, proxied: bool = False, **over: object
+    running: Servers,
+    folder: Path,
+    *,
+    partitions: int = 2,
+    proxied: bool = False,
+    log_folder: Path | None = None,
+    **over: object,
 ) -> AsyncIterator[Cluster]:
-    """A log with streams of its own and a fresh database, taught; nothing is started yet."""
-    where = running.broker.proxied if proxied else running.broker.bootstrap
+    """A log with streams of its own and a fresh database, taught; nothing is started yet.
+
+    proxied: the services reach the broker by the proxy, this test does not. log_folder: the embedded log, there.
+    """
     prefix = f"f{uuid4().hex[:8]}"
+    own_url = f"kafka://{running.broker.bootstrap}/{prefix}" if log_folder is None else f"sqlite:///{log_folder}"
+    log_url = f"kafka://{running.broker.proxied}/{prefix}" if proxied else own_url
     with running.postgres.server.database() as name:
         async with webhooks.receiver() as receiver:
             key = folder / "pseudonym.key"
@@ -334,7 +384,7 @@ async def cluster(
             key.chmod(0o600)
             values: dict[str, object] = {
                 "pseudonym_key_file": key,
-                "log_url": f"kafka://{where}/{prefix}",
+                "log_url": log_url,
                 "database_url": running.postgres.server.url(name),
                 "data_dir": folder / "data",
                 "bucket_seconds": BUCKET_SECONDS,
@@ -360,7 +410,7 @@ async def cluster(
                 {},
                 **{
                     **values,
-                    "log_url": f"kafka://{running.broker.bootstrap}/{prefix}",
+                    "log_url": own_url,
                     "ingest_deadline_seconds": OWN_DEADLINE_SECONDS,
                 },
             )

@@ -23,6 +23,8 @@ SURGE: Final = 60
 AGAIN_SECONDS: Final = 0.25
 UNDER_WAY_MAX: Final = 40
 """Batches that wait for an answer: a source holds back beyond them."""
+NOBODY, CUT = -1, 0
+"""In place of a status: nobody listens; the connection was cut before an answer came."""
 JSON: Final = {"Content-Type": "application/json"}
 
 
@@ -30,7 +32,7 @@ JSON: Final = {"Content-Type": "application/json"}
 class Load:
     """targets: base URLs of ingest, asked before each attempt, so that they may come and go.
 
-    acknowledged: (source, event_id) of every contact answered with 202. statuses: of all answers; 0 is none.
+    acknowledged: (source, event_id) of every contact answered with 202. statuses: of all answers, NOBODY and CUT too.
     """
 
     targets: Callable[[], Sequence[str]]
@@ -102,23 +104,32 @@ class Load:
                 if path == "/v1/contacts":
                     self.acknowledged.update((one["source"], one["event_id"]) for one in contacts)
                 return
-            assert status in (0, 429, 503), f"ingest answers {status}"
+            assert status in (NOBODY, CUT, 429, 503), f"ingest answers {status}"
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def surge(self, number: int, contacts: int = SURGE) -> None:
         """Trouble in a segment that is quiet otherwise."""
         await self.send([self.contact(QUIET[number]) for _ in range(contacts)])
 
+    async def trouble(self) -> None:
+        """What counters reject: a contact that came before with another topic, an amendment of what is not known."""
+        one = self.contact()
+        for topic in ("atm", "fees"):
+            await self.send([{**one, "topic": topic}])
+        await self.send([{**self._amendment(one), "event_id": f"never-{self._number}"}], "/v1/amendments")
+
     async def _post(self, path: str, body: bytes) -> int:
-        """The status; 0 when there is none: nobody listens, or the connection was cut."""
+        """The status; NOBODY or CUT when there is none."""
         assert self._client is not None
         targets = self.targets()
         if not targets:
-            return 0
+            return NOBODY
         try:
             answer = await self._client.post(self._chance.choice(targets) + path, content=body, headers=JSON)
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            return NOBODY
         except httpx.HTTPError:
-            return 0
+            return CUT
         return answer.status_code
 
     async def _run(self) -> None:

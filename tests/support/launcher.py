@@ -1,16 +1,20 @@
-"""`pegel`, with faults built in from outside: it dies at a named point, counts wrongly, or has a clock that is off.
+"""`pegel`, with faults built in from outside: it dies or sleeps at a named point, or has a clock that is off.
 
-    python -m support.launcher [--crash "after append counts:3"]... [--miscount] [--clock-off 90] ... -- serve detector
+    python -m support.launcher [--crash "after append counts:3"]... [--sleep "before append counts:3"] -- serve detector
 
 The product knows nothing of this: what it calls is wrapped where it meets a port.
 Points are passed `before` and `after`:
 
-    append contacts | rejected | counts | windows | linked       an append to this stream
+    append contacts | rejected | counts | windows | linked       an append of outputs to this stream
     append claim | chunk | manifest                              an append to the stream state, by what it holds
+    append claim on counts | windows | rejected | linked         a claim on a stream of outputs
     move incidents | ledger                                      of the alerter's position, in its transaction
     effect incidents | ledger                                    the effect, in the same transaction, before its commit
     apply incidents | ledger                                     the whole transaction: `after` it is committed
     claim | send | settle webhook                                the three steps of a page on its way out
+
+What sleeps (SIGSTOP) and is woken by SIGCONT goes on as another build that counts and judges differently: what it still
+writes under the claims it had says twice as much, and says one thing more.
 """
 
 import argparse
@@ -22,12 +26,15 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
-from typing import Any
+from typing import Any, Final
 
 from pegel.cli.app import main
 from pegel.eventlog import connect as connecting
 from pegel.eventlog.port import STATE, Appended, EventLog, NewRecord
 from pegel.runtime.settings import Settings
+
+MORE: Final = 1000
+"""What a woken sleeper writes too much is at a place so much higher."""
 
 
 def put(owner: Any, **replacements: Any) -> None:
@@ -37,15 +44,19 @@ def put(owner: Any, **replacements: Any) -> None:
 
 
 class Crashes:
-    """Which points end the process, and at which passing. wanted: 'after append counts' to 3."""
+    """Which points end the process, or put it to sleep, and at which passing: 'after append counts' to 3."""
 
-    def __init__(self, wanted: Mapping[str, int]) -> None:
-        self._wanted, self._passed = wanted, Counter[str]()
+    def __init__(self, deadly: Mapping[str, int], sleepy: Mapping[str, int]) -> None:
+        self._deadly, self._sleepy, self._passed = deadly, sleepy, Counter[str]()
+        self.slept = False
 
     def pass_by(self, point: str) -> None:
         self._passed[point] += 1
-        if self._wanted.get(point) == self._passed[point]:
+        if self._deadly.get(point) == self._passed[point]:
             os.kill(os.getpid(), signal.SIGKILL)
+        if self._sleepy.get(point) == self._passed[point]:
+            self.slept = True
+            os.kill(os.getpid(), signal.SIGSTOP)
 
     def around(self, what: str, call: Callable[..., Any]) -> Callable[..., Any]:
         """The function with a point before it and one after."""
@@ -71,24 +82,50 @@ class Crashes:
 
 
 class CrashingLog:
-    """A log whose appends are points."""
+    """A log whose appends are points. Woken from a sleep, it writes wrong things under the claims it had."""
 
     def __init__(self, log: EventLog, crashes: Crashes) -> None:
         self._log, self._crashes = log, crashes
+        self._claims: set[tuple[str, int]] = set()
+        """Producer and epoch of what was written before the sleep."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._log, name)
 
     async def append(self, stream: str, partition: int, records: Sequence[NewRecord]) -> Sequence[Appended]:
-        what = kind_of(records[0].value) if stream == STATE else stream
+        kind = kind_of(records[0].value)
+        what = kind if stream == STATE else f"claim on {stream}" if kind == "claim" else stream
+        if not self._crashes.slept:
+            self._claims.update(place for record in records if (place := claim_of(record.value)))
         self._crashes.pass_by(f"before append {what}")
+        if self._crashes.slept:
+            records = [wrong for record in records for wrong in self._wrong(record)]
         placed = await self._log.append(stream, partition, records)
         self._crashes.pass_by(f"after append {what}")
         return placed
 
+    def _wrong(self, record: NewRecord) -> list[NewRecord]:
+        if claim_of(record.value) not in self._claims:
+            return [record]
+        said = json.loads(record.value)
+        if "additions" in said:
+            said["additions"]["contacts"] = [2 * number for number in said["additions"]["contacts"]]
+        twice = NewRecord(json.dumps(said, separators=(",", ":")).encode(), record.key, record.headers)
+        said["origin"]["place"] += MORE
+        return [twice, NewRecord(json.dumps(said, separators=(",", ":")).encode(), record.key, record.headers)]
+
+
+def claim_of(value: bytes) -> tuple[str, int] | None:
+    """Producer and epoch of an output; None of what is none."""
+    try:
+        origin = json.loads(value)["origin"]
+        return origin["producer"], origin["epoch"]
+    except (ValueError, KeyError, TypeError):
+        return None
+
 
 def kind_of(value: bytes) -> str:
-    """Of a record of the stream state: claim, manifest, or chunk, which is no JSON."""
+    """The kind of a record; of one on the stream state that is no JSON: chunk."""
     try:
         return str(json.loads(value)["kind"])
     except (ValueError, KeyError, TypeError):
@@ -140,32 +177,6 @@ def crash_alerter(crashes: Crashes) -> None:
     put(WebhookNotifier, send=crashes.around_async("send webhook", WebhookNotifier.send))
 
 
-def miscount() -> None:
-    """A build that counts everything twice and sees twice as much: what a zombie may still be running."""
-    from pegel.detector.counter.domain.counting import PartitionCounter  # noqa: PLC0415 (only a detector has these)
-    from pegel.detector.judge.domain.judging import Judge  # noqa: PLC0415
-
-    def doubled(apply: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
-        @functools.wraps(apply)
-        def wrapped(*args: Any, **kwargs: Any) -> list[Any]:
-            return [_twice(output) for output in apply(*args, **kwargs)]
-
-        return wrapped
-
-    put(PartitionCounter, apply=doubled(PartitionCounter.apply))
-    put(Judge, apply=doubled(Judge.apply))
-
-
-def _twice(output: Any) -> Any:
-    changes: dict[str, Any] = {}
-    if (additions := getattr(output, "additions", None)) is not None:
-        contacts = tuple(2 * number for number in additions.contacts)
-        changes["additions"] = additions.model_copy(update={"contacts": contacts})
-    if (observed := getattr(output, "observed", None)) is not None:
-        changes["observed"] = tuple(2 * n for n in observed) if isinstance(observed, tuple) else 2 * observed
-    return output.model_copy(update=changes)
-
-
 def other_model(version: str) -> None:
     """The next release's model: it says another version, so no snapshot of this one is its own."""
     from pegel.detector.judge.domain.models.negative_binomial import NegativeBinomial  # noqa: PLC0415
@@ -215,21 +226,18 @@ def run(arguments: Sequence[str]) -> None:
     """Build the faults in and run the command."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--crash", action="append", default=[])
-    parser.add_argument("--miscount", action="store_true")
+    parser.add_argument("--sleep", action="append", default=[])
     parser.add_argument("--model-version")
     parser.add_argument("--state-version")
     parser.add_argument("--clock-off", type=float, default=0.0)
     parser.add_argument("--session-seconds", type=float)
     parser.add_argument("command", nargs="+")
     given = parser.parse_args(arguments)
-    if given.crash:
-        points = (point.rpartition(":") for point in given.crash)
-        crashes = Crashes({point: int(number) for point, _, number in points})
+    if given.crash or given.sleep:
+        crashes = Crashes(_points(given.crash), _points(given.sleep))
         crash_log(crashes)
         if "alerter" in given.command:
             crash_alerter(crashes)
-    if given.miscount:
-        miscount()
     if given.model_version:
         other_model(given.model_version)
     if given.state_version:
@@ -240,6 +248,11 @@ def run(arguments: Sequence[str]) -> None:
         clock_off(given.clock_off)
     sys.argv = ["pegel", *given.command]
     main()
+
+
+def _points(given: Sequence[str]) -> dict[str, int]:
+    points = (point.rpartition(":") for point in given)
+    return {point: int(number) for point, _, number in points}
 
 
 if __name__ == "__main__":
