@@ -257,18 +257,25 @@ class Known:
         """Make runs of what is open: one, where hours don't lie far apart."""
         keys, rows = self._opened()
         self.open.clear()
-        hour = rows[:, 2]
-        left = hour >= self._cutoff
-        while left.any():
-            first = int(hour[left].min())
-            part = left & (hour < first + SPAN_HOURS)
-            hours = (hour[part] - first).astype(np.uint8)
-            run = _Run.of_size(len(hours), first, first + int(hours.max()))
-            order = _order(keys[part, 0], keys[part, 1])
-            columns = (keys[part, 0], keys[part, 1], rows[part, 0], rows[part, 1], hours)
-            run.put(0, (column[order] for column in columns))
-            self.runs.append(run)
-            left &= ~part
+        kept = rows[:, 2] >= self._cutoff
+        if not kept.all():
+            keys, rows = keys[kept], rows[kept]
+        while len(rows):
+            first_hour = int(rows[:, 2].min())
+            near = rows[:, 2] < first_hour + SPAN_HOURS
+            if near.all():
+                self._add_run(keys, rows, first_hour)
+                return
+            self._add_run(keys[near], rows[near], first_hour)
+            keys, rows = keys[~near], rows[~near]
+
+    def _add_run(self, keys: NDArray[np.uint64], rows: NDArray[np.int64], first_hour: int) -> None:
+        hours = rows[:, 2] - first_hour
+        run = _Run.of_size(len(rows), first_hour, first_hour + int(hours.max()))
+        high, low = keys.T.copy()
+        order = _order(high, low)
+        run.put(0, (column[order] for column in (high, low, rows[:, 0], rows[:, 1], hours)))
+        self.runs.append(run)
 
     def _merge(self) -> None:
         while len(self.runs) >= FAN:
