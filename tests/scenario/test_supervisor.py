@@ -75,7 +75,7 @@ def test_when_one_dies_the_others_stop_and_its_last_lines_are_shown(here: runs.P
         assert run.process.wait(12) == 1
     end = run.output[run.output.rindex("detector ended") :]
     assert end.startswith("detector ended: killed by SIGKILL. Its last lines:\n")
-    assert '"judge_taken"' in end
+    assert '"partition_taken"' in end
     assert not here.processes()
     assert here.silent()
 

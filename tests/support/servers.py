@@ -193,6 +193,8 @@ class PostgresCluster:
 @contextmanager
 def postgres() -> Iterator[PostgresServer]:
     """PostgreSQL 15 of Debian, in a folder of its own."""
+    if not (POSTGRES_BIN / "initdb").exists():
+        missing(f"PostgreSQL 15 ({POSTGRES_BIN}/initdb)", "postgresql-15")
     with tempfile.TemporaryDirectory(prefix="pegel-postgres-") as folder:
         cluster = PostgresCluster(Path(folder), free_port())
         with cluster.running():

@@ -100,7 +100,7 @@ def encoded(outputs: list[LogRecord]) -> list[bytes]:
 
 
 @given(story, st.sampled_from(["wall", "data"]), st.data())
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=50)
 def test_cuts_and_restores_change_nothing(steps: list[Step], clock: str, data: st.DataObject) -> None:
     read = records(steps, clock)
     undisturbed = fresh(clock)
@@ -198,7 +198,7 @@ def model(steps: list[Step], clock: str) -> tuple[Counter[tuple[int, str]], Coun
 
 
 @given(story, st.sampled_from(["wall", "data"]), st.sampled_from([1, 5, 1000]))
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=50)
 def test_it_counts_what_a_plain_model_counts(steps: list[Step], clock: str, chunk: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SMALL.items():

@@ -38,7 +38,7 @@ def test_an_editable_install_takes_every_source_root() -> None:
 
 
 def test_type_checks_take_every_source_root_and_the_tests() -> None:
-    assert sorted(PROJECT["tool"]["mypy"]["mypy_path"]) == sorted({"tests", *roots_on_disk()})
+    assert sorted(PROJECT["tool"]["mypy"]["mypy_path"]) == sorted({"tests", "benchmarks", *roots_on_disk()})
 
 
 @pytest.mark.parametrize("root", sorted(PRESCRIBED))
