@@ -185,15 +185,18 @@ class NegativeBinomial:
             "filled": self._filled,
             "at": self._at,
             "rates_hour": self._rates_hour,
-            "ring_observed": list(self._ring_observed),
-            "ring_expected": list(self._ring_expected),
+            # Most of the day's buckets hold nothing for a while after the start, and a second's bucket makes them many.
+            "ring_observed": [row if len(row) else None for row in self._ring_observed],
+            "ring_expected": [row if len(row) else None for row in self._ring_expected],
             **arrays,
         }
 
     def restore(self, tree: Mapping[str, Any]) -> None:
         self.add_segments([tuple(segment) for segment in tree["segments"]])
         self._filled, self._at, self._rates_hour = tree["filled"], tree["at"], tree["rates_hour"]
-        self._ring_observed, self._ring_expected = list(tree["ring_observed"]), list(tree["ring_expected"])
+        nobody, nothing = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32)
+        self._ring_observed = [nobody if row is None else row for row in tree["ring_observed"]]
+        self._ring_expected = [nothing if row is None else row for row in tree["ring_expected"]]
         if not len(self._ring_observed) == len(self._ring_expected) == self._ring_length:
             raise ValueError(f"{len(self._ring_observed)} buckets, not {self._ring_length}: a state of other rules")
         for name in _ARRAYS:
