@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from support.simulation.mutants import FOUND_BY, MUTANTS
 from support.simulation.run import simulate
 
 TESTS = Path(__file__).parents[1]
+MUTANT_SEEDS = 60
+"""A planted bug shows where its seed brings it to light: the rarest needs a zombie that is ahead of who took over."""
 pytestmark = pytest.mark.timeout(120)
 
 
@@ -38,3 +41,13 @@ def test_a_seed_happens_the_same_way_in_every_process() -> None:
         check=True,
     )
     assert f"digest {simulate(3).digest}\n" in done.stdout
+
+
+@pytest.mark.parametrize("mutant", sorted(MUTANTS))
+def test_a_planted_bug_is_found(mutant: str) -> None:
+    for seed in range(1, MUTANT_SEEDS + 1):
+        with MUTANTS[mutant]():
+            result = simulate(seed)
+        if any(FOUND_BY[mutant] in violation for violation in result.violations):
+            return
+    pytest.fail(f"{mutant} was not found in {MUTANT_SEEDS} seeds")

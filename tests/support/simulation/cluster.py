@@ -352,6 +352,10 @@ class SimulatedMember(SimulatedReader, Member):
         return self._assigned
 
     @property
+    def joined(self) -> bool:
+        return self.round > 0
+
+    @property
     def generation(self) -> int:
         return self._generation
 

@@ -22,6 +22,7 @@ from pegel.detector.counter.domain.counting import PartitionCounter
 from pegel.detector.judge.domain import judging
 from pegel.eventlog import snapshots
 from pegel.eventlog.fencing import NOTHING, Fence, Seen
+from pegel.eventlog.keys import contact_key
 from pegel.eventlog.port import CONTACTS, NewRecord
 from pegel.eventlog.processing import Processing
 from pegel.ingest.pipeline import intake
@@ -106,8 +107,7 @@ def occurred_at_as_time() -> Iterator[None]:
 @contextmanager
 def identity_without_source() -> Iterator[None]:
     """Ingest keys contacts by event_id alone."""
-    real = intake.contact_key
-    with patch.object(intake, "contact_key", lambda _, event_id: real("", event_id)):
+    with patch.object(intake, "contact_key", lambda _, event_id: contact_key("", event_id)):
         yield
 
 
@@ -210,3 +210,17 @@ MUTANTS: Final[Mapping[str, Callable[[], Any]]] = {
         amendment_applied_twice,
     )
 }
+FOUND_BY: Final = {
+    "position_commit_skipped": "applied twice",
+    "copy_not_dropped": "counts: partition",
+    "snapshot_before_its_outputs": "counts: partition",
+    "no_epoch_check": "counts",
+    "no_compare_and_set": "applied twice",
+    "occurred_at_as_time": "counts: partition",
+    "addition_read_as_total": "are in counts and not in windows",
+    "lost_chunk": "can't go on",
+    "missing_tick": "buckets are not judged",
+    "identity_without_source": "counts: partition",
+    "amendment_applied_twice": "counts: partition",
+}
+"""Words of the violation that shows each: one that only ended a service would show the mutant's own mistake."""

@@ -27,7 +27,8 @@ class Fenced:
     def __init__(self) -> None:
         self.taken: list[tuple[int, dict[str, Any]]] = []
         """Offset and record."""
-        self.dropped = 0
+        self.repeated = self.outdated = 0
+        """Dropped: ids that were seen; new ids of an old epoch."""
         self._next = 0
         self._epochs: dict[str, int] = {}
         self._last: dict[str, tuple[int, int]] = {}
@@ -45,7 +46,8 @@ class Fenced:
             else:
                 producer, output = origin["producer"], (origin["offset"], origin["place"])
                 if origin["epoch"] < self._epochs.get(producer, -1) or output <= self._last.get(producer, (-1, -1)):
-                    self.dropped += 1
+                    new = output > self._last.get(producer, (-1, -1))
+                    self.outdated, self.repeated = self.outdated + new, self.repeated + (not new)
                     continue
                 self._last[producer] = output
                 self._epochs[producer] = max(self._epochs.get(producer, -1), origin["epoch"])
@@ -77,6 +79,7 @@ class Counted:
     refusals: list[tuple[str, str, str, str | None, int]] = field(default_factory=list)
     identities: set[tuple[str, str]] = field(default_factory=set)
     amendments: set[tuple[str, str]] = field(default_factory=set)
+    """All that stand there."""
 
 
 def seconds_of(text: str) -> float:
@@ -102,6 +105,7 @@ class Counter:
         self._known: dict[tuple[str, str], dict[str, Any] | None] = {}
         self._first: dict[tuple[str, str], tuple[int, Cell, int]] = {}
         self._amended: set[tuple[str, str]] = set()
+        self._used: set[tuple[str, str]] = set()
         self._pending: dict[Place, list[int]] = defaultdict(lambda: [0, 0])
         self._totals = dict.fromkeys(("contacts", "copies", "conflicts", "voided", "open", "counted"), 0)
 
@@ -147,13 +151,14 @@ class Counter:
 
     def _amend(self, offset: int, value: dict[str, Any]) -> None:
         identity, amendment = (value["source"], value["event_id"]), (value["source"], value["amendment_id"])
-        if amendment in self.found.amendments:
-            return
         self.found.amendments.add(amendment)
+        if amendment in self._used:
+            return
         before = self._known.get(identity)
         if before is None:
             self.found.refusals.append(("unknown_contact", *identity, value["amendment_id"], offset))
             return
+        self._used.add(amendment)  # one that found no contact is not used up: sent again it may find it
         self._add(before, -1)
         self._amended.add(identity)
         if value.get("void"):

@@ -103,6 +103,8 @@ class Simulation:
         self.retention = Retention(self.site.cluster)
         self._made_at_ms = 0
         world.die = self._die
+        for replica in self.replicas:
+            replica.left_behind = self._stop_successor
 
     def _die(self, process: Process) -> None:
         for replica in self.replicas:
@@ -199,6 +201,14 @@ class Simulation:
         detectors = [*self.counters, *self.judges]
         replica = random.choice(detectors if random.random() < 0.6 else self.replicas)
         replica.freeze(random.choice((2.0, 6.0, 8.0, 12.0, 30.0)))
+
+    def _stop_successor(self, zombie: Replica, seconds: float) -> None:
+        """Who takes over is sometimes stopped as well, and the zombie goes on before it does."""
+        others = [replica for replica in self.replicas if replica.make is zombie.make and replica is not zombie]
+        if not self.world.healed and self.world.below(2):
+            for replica in others:
+                longer = seconds + self.world.between(0.5, 2.0)
+                self.world.later(self.world.between(0.1, 1.9), replica.freeze, longer)
 
     def _silence(self, random: Random) -> None:
         seconds = random.uniform(2, 5) * self.settings.bucket_seconds
@@ -300,6 +310,7 @@ class Simulation:
     def figures(self) -> dict[str, int | float]:
         cluster = self.site.cluster
         told = Fenced().read(cluster.stored(WINDOWS)[0])
+        counted = Fenced().read(cluster.stored(COUNTS)[0])
         buckets = [value["status"] for _, value in told.of("bucket")]
         ends = {stream: sum(len(p) for p in cluster.stored(stream)) for stream in (CONTACTS, COUNTS, WINDOWS)}
         return {
@@ -307,6 +318,8 @@ class Simulation:
             "observed": buckets.count("observed"),
             "gaps": buckets.count("gap"),
             "spikes": len({value["spike_id"] for _, value in told.of("spike")}),
+            "repeated": told.repeated + counted.repeated,
+            "outdated": told.outdated + counted.outdated,
             "starts": sum(replica.starts for replica in self.replicas),
             "pages": len(self.site.pager.deliveries),
             "steps": self.world.loop.steps,

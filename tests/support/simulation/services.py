@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import shutil
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -73,6 +74,8 @@ class Replica:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     intake: Intake | None = None
     databases: list[Database] = field(default_factory=list)
+    left_behind: "Callable[[Replica, float], None]" = lambda *_: None
+    """Called when a process that is stopped loses its partitions, with the seconds until it goes on."""
 
     @property
     def world(self) -> World:
@@ -115,6 +118,7 @@ class Replica:
             if process.stopped:
                 process.rogue = True
                 self.site.cluster.expire(process)
+                self.left_behind(self, seconds - SESSION_SECONDS)
 
         world.later(SESSION_SECONDS, expire)
         world.later(seconds, self.thaw, process)
@@ -184,7 +188,7 @@ async def alerter(replica: Replica, process: Process, stop: asyncio.Event) -> No
         settings,
         Tokens(None),
         database,
-        FileOwnerRules(source(None, "ownership.yaml"), settings.segment_dimensions),
+        owners(settings.segment_dimensions),
         MemoryPriceBook([_price(channel, micros) for channel, micros in PRICES.items()], settings.currency),
         [SimulatedNotifier(site.pager, process)],
         connect_log=lambda _: site.cluster.log_of(process),
@@ -198,6 +202,12 @@ async def alerter(replica: Replica, process: Process, stop: asyncio.Event) -> No
     for sender in service._senders:
         sender._jitter = jitter
     await service.run(stop)
+
+
+@functools.cache
+def owners(dimensions: tuple[str, ...]) -> FileOwnerRules:
+    """The example's; to read YAML takes longer than all the rest of an alerter's start."""
+    return FileOwnerRules(source(None, "ownership.yaml"), dimensions)
 
 
 def _price(channel: str, micros: int) -> PriceRule:

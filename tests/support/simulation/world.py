@@ -65,7 +65,7 @@ class Faults:
 _USUAL: Final = {
     "append_lost": 0.02, "append_unanswered": 0.03, "append_part": 0.02, "append_late": 0.02, "fetch_short": 0.3,
     "fetch_fails": 0.01, "slow": 0.05, "commit_fails": 0.03, "commit_unanswered": 0.05, "page_fails": 0.3,
-    "page_unanswered": 0.3, "die_at_append": 0.02, "die_at_commit": 0.02, "die_at_page": 0.2, "crash": 1.0, "stop": 1.0,
+    "page_unanswered": 0.3, "die_at_append": 0.02, "die_at_commit": 0.02, "die_at_page": 0.2, "crash": 1.0, "stop": 2.0,
     "end": 0.5, "expel": 0.5, "log_away": 0.3, "database_away": 0.3, "silence": 0.2, "spoil": 0.3,
 }  # fmt: skip
 
