@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import Any, Final, Literal, NamedTuple, Self
 
 import msgspec
@@ -12,7 +12,10 @@ import numpy as np
 from pegel.detector.counter.domain.cells import CellKey, Cells
 from pegel.detector.counter.domain.known import Known, Place
 from pegel.detector.counter.domain.lines import (
+    BEYOND,
     CONTACT_HEAD,
+    EPOCH,
+    YEARS,
     AmendmentLine,
     ContactLine,
     KindLine,
@@ -24,6 +27,7 @@ from pegel.detector.counter.domain.lines import (
     identities,
     identity_of,
     line_of,
+    seconds_of,
 )
 from pegel.schemas.base import LogRecord, Origin
 from pegel.schemas.detection import Additions, CountsRecord, PartitionTotals
@@ -42,16 +46,13 @@ ROWS_ALWAYS: Final = 64
 CHUNK: Final = 4_096
 """Records whose identities are looked up together."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-# What a contact was counted as, in 63 bits: 39 of the bucket, 22 of the handled seconds (up to 30 days), two marks.
+# What a contact was counted as, in 60 bits: 36 of the bucket, 22 of the handled seconds (up to 30 days), two marks.
 _AMENDED: Final = 1
 _VOID: Final = 2
 _MARKS: Final = _AMENDED | _VOID
 _HANDLED_BITS: Final = 22
 _BUCKET_AT: Final = 2 + _HANDLED_BITS
-_BUCKET_ZERO: Final = 1 << 36
-"""Buckets of the years 1 to 9999 lie within, at a second each."""
+_BUCKET_ZERO: Final = 86_400
 
 
 def _fact(bucket: int, handled: int, marks: int = 0) -> int:
@@ -172,27 +173,42 @@ class PartitionCounter:
         outputs, self._outputs = self._outputs, []
         return outputs
 
-    def _apply(self, records: Sequence[Read]) -> None:
-        """Identities are looked up together; then each record is counted, in order."""
+    def _apply(self, records: Sequence[Read]) -> None:  # noqa: PLR0912, PLR0915 (calls would cost it a quarter)
+        """Identities are looked up together; then each record is counted, in order.
+
+        Most contacts happened in the bucket of the one before: then it need not be found again.
+        """
         known, found = self._known.open, self._known.find(identities(records)) if self._known.runs else {}
         totals, pending, cells = self._totals, self._pending, self._cells
         number_of, attributes = cells.numbers.get, bool(cells.attributes)
         bucket_seconds, hour, cutoff = self.rules.bucket_seconds, self._hour, self._cutoff
+        bucket, begin, fact_of_bucket, rows = 0, EPOCH, _fact(0, 0), pending.get(0)
         for record in records:
             if record.time_ms > self._append_ms:
                 self._pass(record.time_ms, record.offset)
-                hour, cutoff = self._hour, self._cutoff
+                hour, cutoff, rows = self._hour, self._cutoff, pending.get(bucket)
             value, key = record.value, record.key
             try:
-                line = contact_of(value) if value.startswith(CONTACT_HEAD) else line_of(value)
+                line = contact_of(value) if value.startswith(CONTACT_HEAD) else None
             except msgspec.DecodeError:
-                line = line_of(value)
-            if not isinstance(line, ContactLine):
-                self._other(line, record.offset, key, found)
-                continue
+                line = None
+            if line is None:
+                other = line_of(value)
+                if not isinstance(other, ContactLine):
+                    self._other(other, record.offset, key, found)
+                    rows = pending.get(bucket)
+                    continue
+                line = other
             identity = key if key is not None and len(key) == 16 else identity_of(line, None)
-            since = line.occurred_at - _EPOCH
-            bucket = (since.days * 86_400 + since.seconds) // bucket_seconds
+            since = line.occurred_at - begin
+            if since.days or since.seconds >= bucket_seconds:
+                seconds = seconds_of(line.occurred_at)
+                if seconds not in YEARS:
+                    self._other(BEYOND, record.offset, key, found)
+                    continue
+                bucket = seconds // bucket_seconds
+                begin = EPOCH + timedelta(seconds=bucket * bucket_seconds)
+                fact_of_bucket, rows = _fact(bucket, 0), pending.get(bucket)
             segment: CellKey = (
                 line.country, line.topic, line.channel, line.handler, line.site, line.subtopic, line.customer_segment,
                 line.nature, line.demand, line.outcome, line.complaint,
@@ -203,13 +219,14 @@ class PartitionCounter:
             if cell is None:
                 cell = cells.number(segment)
             handled = line.handled_seconds or 0
-            fact = bucket + _BUCKET_ZERO << _BUCKET_AT | handled << 2
+            fact = fact_of_bucket | handled << 2
             totals.contacts += 1
-            before = known.get(identity) or found.get(identity)
+            before: tuple[int, int, int] | Place | None = known.get(identity)
+            if before is None and found:
+                before = found.get(identity)
             if before is None or before[2] < cutoff:
                 known[identity] = (fact, cell, hour)
                 totals.open += 1
-                rows = pending.get(bucket)
                 if rows is None:
                     rows = pending[bucket] = {}
                 row = rows.get(cell)
@@ -358,16 +375,12 @@ class PartitionCounter:
             return
         if (changes := amendment.set) is not None:
             if changes.occurred_at is not None:
-                bucket = self._bucket(changes.occurred_at)
+                bucket = seconds_of(changes.occurred_at) // self.rules.bucket_seconds
             if changes.handled_seconds is not None:
                 handled = changes.handled_seconds
             cell = self._cells.amended(cell, changes)
         self._known.amend(identity, found, _fact(bucket, handled, _AMENDED), cell)
         self._add(bucket, cell, 1, handled)
-
-    def _bucket(self, at: datetime) -> int:
-        since = at - _EPOCH
-        return (since.days * 86_400 + since.seconds) // self.rules.bucket_seconds
 
     def _reject(
         self,

@@ -1,7 +1,7 @@
 """Lines: what the counter reads of the records of contacts."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Annotated, Final, NamedTuple, Protocol
 
@@ -13,6 +13,9 @@ from pegel.schemas.countries import Country
 
 CONTACT_HEAD: Final = b'{"kind":"contact","v":1,'
 """So begins a contact in ingest's own hand; what begins otherwise is looked at twice."""
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+YEARS: Final = range(-86_400, int(datetime(2200, 1, 2, tzinfo=UTC).timestamp()))
+"""Seconds since 1970 that a contact may have happened at: the schema has 1970 to 2199, each where it happened."""
 
 
 class Read(Protocol):
@@ -102,6 +105,8 @@ class Unreadable(NamedTuple):
     reason: str
 
 
+BEYOND: Final = Unreadable("occurred_at", "the years that are counted are 1970 to 2199")
+
 Line = ContactLine | AmendmentLine | KindLine | Unreadable
 """A record as read. KindLine: a tick."""
 
@@ -165,12 +170,20 @@ def line_of(value: bytes) -> Line:
         if head.kind == "contact":
             return _contact_of(value)
         if head.kind == "amendment":
-            return _amendment_of(value)
+            amendment = _amendment_of(value)
+            at = amendment.set.occurred_at if amendment.set is not None else None
+            return amendment if at is None or seconds_of(at) in YEARS else BEYOND
         if head.kind == "tick":
             return head
     except msgspec.DecodeError as error:
         return Unreadable("record", str(error))
     return Unreadable("kind", "this kind does not belong on contacts")
+
+
+def seconds_of(at: datetime) -> int:
+    """Whole seconds since 1970. No float: what lies in a bucket is decided exactly."""
+    since = at - EPOCH
+    return since.days * 86_400 + since.seconds
 
 
 def identities(records: Iterable[Read]) -> list[bytes]:
