@@ -86,6 +86,15 @@ async def test_a_large_state_is_many_chunks_and_comes_back_as_it_was(log: EventL
     assert await newest(log) == body
 
 
+async def test_a_manifest_that_got_in_after_the_next_one_is_the_older_one(log: EventLog) -> None:
+    # c k m k m m(the first again: its append was given up, and the log took it all the same) c
+    claim = await claimed(log)
+    late = await claim.save(b"older", "test/1", 10, MARKS)
+    await save(claim, b"newer", position=20)
+    await log.append(STATE, PARTITION, [NewRecord(late.encode())])
+    assert await newest(log) == b"newer"
+
+
 async def test_one_that_was_not_finished_counts_for_nothing(log: EventLog) -> None:
     # c k m k k (crash) c
     claim = await claimed(log)

@@ -216,6 +216,8 @@ async def _look_through(
                 held.append((record, manifest))
                 wanted = {place.offset for place in manifest.chunks}
                 chunks = {offset: value for offset, value in chunks.items() if offset in wanted}
+    # Nearly always so already: one whose append was given up, and got in after the next, is not the newest.
+    held.sort(key=lambda each: (each[1].epoch, each[1].position))
     return held, chunks
 
 
