@@ -191,7 +191,7 @@ class ChunkPlace(Model):
 
 
 class OutputMark(Model):
-    """How far a producer's outputs in a stream reach: those of its epoch from next_offset on are above (offset, place)."""
+    """How far a producer's outputs in a stream reach: those that stand from next_offset on are above (offset, place)."""
 
     next_offset: Count
     offset: int
@@ -201,8 +201,8 @@ class OutputMark(Model):
 class ManifestRecord(LogRecord):
     """Stream state: the snapshot whose chunks stand before it is whole.
 
-    position: the next record of the input. version: of the state's form and of what computes with it. outputs: by stream.
-    previous_manifest: the newest whole one before this. A manifest that stands after a newer claim is void.
+    position: the next record of the input. version: of the state's form and of what computes with it. outputs: by
+    stream. previous_manifest: the newest whole one before this. A manifest that stands after a newer claim is void.
     """
 
     kind: Literal["manifest"] = "manifest"
