@@ -191,7 +191,7 @@ class ChunkPlace(Model):
 
 
 class OutputMark(Model):
-    """How far a producer's outputs in a stream reach: those that stand from next_offset on are above (offset, place)."""
+    """How far a producer's outputs in a stream reach: what stands from next_offset on is above (offset, place)."""
 
     next_offset: Count
     offset: int
