@@ -6,7 +6,9 @@ from collections import defaultdict
 from contextlib import closing
 from typing import Any, Final
 
+from pegel.eventlog.identity import Identity
 from pegel.eventlog.port import CONTACTS, COUNTS, REJECTED, WINDOWS
+from support import stages
 from support.simulation.oracle import Counted, Fenced, Place, count, rows_of
 from support.simulation.services import PRICES, Site
 from support.simulation.workload import Sources
@@ -18,14 +20,14 @@ MICRO_PLACES: Final = 6
 class Checks:
     """All of them on one simulation that has ended."""
 
-    def __init__(self, site: Site, sources: Sources, made_at_ms: int, drained_from_ms: int) -> None:
+    def __init__(self, site: Site, sources: Sources, identity: Identity, drained_from_ms: int) -> None:
         self._site, self._world, self._sources = site, site.world, sources
-        self._made_at_ms, self._drained_from_ms = made_at_ms, drained_from_ms
+        self._identity, self._made_at_ms, self._drained_from_ms = identity, identity.made_at_ms, drained_from_ms
         self._length = site.settings.bucket_seconds
         self._counts = Fenced().read(site.cluster.stored(COUNTS)[0])
         self._windows = Fenced().read(site.cluster.stored(WINDOWS)[0])
         self._counted: list[Counted] = [
-            count(records, self._length, site.settings.delay_seconds, made_at_ms)
+            count(records, self._length, site.settings.delay_seconds, identity.made_at_ms)
             for records in site.cluster.stored(CONTACTS)
         ]
 
@@ -40,6 +42,8 @@ class Checks:
             self.the_ledger_follows_from_windows(database)
             self.incidents_follow_from_spikes(database)
             self.an_incident_is_paged_once(database)
+        if not self._world.violations:
+            self.outputs_are_those_of_an_undisturbed_run()
 
     def _wrong(self, text: str) -> None:
         self._world.wrong(text)
@@ -248,7 +252,13 @@ class Checks:
             page = delivery.page
             if page.kind == "opened":
                 openings[page.incident_id].add(delivery.page_id)
-            taken[delivery.page_id] = delivery
+            taken.setdefault(delivery.page_id, delivery)
+        told: dict[str, list[str]] = defaultdict(list)
+        for page_id, delivery in taken.items():
+            told[delivery.page.incident_id].append(page_id)
+        for incident, pages in told.items():
+            if pages != sorted(pages, key=lambda page_id: int(page_id.rpartition(".")[2])):
+                self._wrong(f"pages: of incident {incident} they came in the order {pages}")
         for incident in incidents:
             if len(openings[incident]) != 1:
                 self._wrong(f"pages: incident {incident} was paged {len(openings[incident])} times")
@@ -257,6 +267,20 @@ class Checks:
                 self._wrong(f"pages: {page_id} is still {state}")
             elif page_id not in taken:
                 self._wrong(f"pages: {page_id} is called sent, and was never taken")
+
+    def outputs_are_those_of_an_undisturbed_run(self) -> None:
+        """By id and content, scores and spikes too; recomputed by the product itself, which the rest is not."""
+        cluster, settings, identity = self._site.cluster, self._site.settings, self._identity
+        contacts = dict(enumerate(cluster.stored(CONTACTS)))
+        counts = cluster.stored(COUNTS)[0]
+        made = stages.counts_of(contacts, stages.counting_rules(identity, settings))
+        judged = stages.windows_of(
+            counts, stages.judging_rules(identity, settings), stages.detector_maker(identity, settings)
+        )
+        for stream, expected in ((COUNTS, made[COUNTS]), (WINDOWS, judged[WINDOWS])):
+            found = stages.accepted(cluster.stored(stream)[0])
+            for text in stages.differences(stream, expected, found, whole=True)[:2]:
+                self._wrong(text)
 
 
 def _difference(found: dict[Place, tuple[int, int]], wanted: dict[Place, tuple[int, int]]) -> str:

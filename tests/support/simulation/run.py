@@ -5,20 +5,23 @@ import functools
 import hashlib
 import sqlite3
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any, Final
+from unittest.mock import patch
 from uuid import UUID
 
 import structlog
 
 from pegel.alerter.database import migrate
+from pegel.detector.judge.domain import judging, spikes
+from pegel.detector.judge.domain.models import negative_binomial
 from pegel.eventlog import snapshots
-from pegel.eventlog.identity import stream_specs
+from pegel.eventlog.identity import Identity, stream_specs
 from pegel.eventlog.port import CONTACTS, COUNTS, META, WINDOWS, NewRecord
 from pegel.runtime.settings import Settings, load
 from pegel.schemas.detection import HistoryEndRecord, HistoryRecord, MetaRecord
@@ -33,10 +36,8 @@ from support.simulation.world import START_MS, Faults, World
 LOAD_SECONDS: Final = 70.0
 DRAIN_SECONDS: Final = 400.0
 """Virtual seconds in which everything must come to rest once nothing fails any more."""
-HISTORY_DAYS: Final = 8
+HISTORY_DAYS: Final = 3
 RETENTION_SECONDS: Final = 5.0
-CHUNK_BYTES: Final = 1024
-"""A snapshot's chunks are small here, so that it has several."""
 
 
 @dataclass(frozen=True)
@@ -60,22 +61,35 @@ def simulate(seed: int, faults: Faults | None = None) -> Result:
         simulation = Simulation(world, Path(folder))
         loop = world.loop
         loop.set_exception_handler(lambda _, __: None)
-        before, chunk_bytes = structlog.get_config(), snapshots.CHUNK_BYTES_MAX
-        snapshots.CHUNK_BYTES_MAX = CHUNK_BYTES  # type: ignore[misc]
+        before = structlog.get_config()
         structlog.configure(processors=[functools.partial(_trace, world)], cache_logger_on_first_use=False)
         try:
             asyncio.set_event_loop(loop)
-            try:
-                loop.run_until_complete(simulation.run())
-            except Stuck as error:
-                world.wrong(str(error))
-            simulation.bury()
+            with small():
+                try:
+                    loop.run_until_complete(simulation.run())
+                except Stuck as error:
+                    world.wrong(str(error))
+                simulation.bury()
         finally:
             asyncio.set_event_loop(None)
             loop.close()
             structlog.configure(**before)
-            snapshots.CHUNK_BYTES_MAX = chunk_bytes  # type: ignore[misc]
     return Result(seed, tuple(world.violations), tuple(world.trace), simulation.figures())
+
+
+@contextmanager
+def small() -> Iterator[None]:
+    """What takes hours or megabytes in the product takes seconds and kilobytes here: a snapshot has several chunks, a
+    spike is over before the simulation is.
+    """
+    with (
+        patch.object(snapshots, "CHUNK_BYTES_MAX", 1024),
+        patch.object(negative_binomial, "WINDOW_SECONDS", (24, 120, 600)),
+        patch.object(spikes, "CLOSE_SECONDS", 12),
+        patch.object(judging, "CLOSE_SECONDS", 12),
+    ):
+        yield
 
 
 def _trace(world: World, _: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -101,7 +115,6 @@ class Simulation:
         self.replicas = [*self.ingests, *self.counters, *self.judges, *self.alerters]
         self.sources = Sources(world, self.ingests, planned(world, LOAD_SECONDS))
         self.retention = Retention(self.site.cluster)
-        self._made_at_ms = 0
         world.die = self._die
         for replica in self.replicas:
             replica.left_behind = self._stop_successor
@@ -114,7 +127,7 @@ class Simulation:
     async def run(self) -> None:
         world = self.world
         await asyncio.sleep(world.between(0.1, 5.0))  # a log is not made when a bucket begins
-        self._make_log()
+        self._identity = self._make_log()
         for replica in self.replicas:
             world.later(world.between(0.0, 2.0), replica.start)
         sending = world.spawn(None, self.sources.run())
@@ -125,9 +138,9 @@ class Simulation:
         self._heal()
         drained_from_ms = await self._drain(sending)
         if drained_from_ms is not None:
-            Checks(self.site, self.sources, self._made_at_ms, drained_from_ms).all()
+            Checks(self.site, self.sources, self._identity, drained_from_ms).all()
 
-    def _make_log(self) -> None:
+    def _make_log(self) -> Identity:
         """As the first service would, but with an identity that the seed gives; and a history to judge by."""
         cluster, settings = self.site.cluster, self.settings
         cluster.make(stream_specs(settings))
@@ -140,7 +153,6 @@ class Simulation:
             dimensions=settings.segment_dimensions,
         )
         (made,) = cluster.put(META, 0, [NewRecord(meta.encode())])
-        self._made_at_ms = made.time_ms
         history = str(UUID(int=self._random.getrandbits(128)))
         begin = datetime.fromtimestamp(START_MS / 1000, UTC) - timedelta(days=HISTORY_DAYS)
         hours = 24 * HISTORY_DAYS
@@ -156,6 +168,7 @@ class Simulation:
             HistoryEndRecord(id=history, parts=1),
         ]
         cluster.put(COUNTS, 0, [NewRecord(record.encode()) for record in records])
+        return Identity(meta, made.time_ms)
 
     # --- disasters -----------------------------------------------------------------------------------------------
 

@@ -95,9 +95,9 @@ def planned(world: World, seconds: float) -> list[Item]:
 
     for _ in range(round(seconds * 0.8)):
         contact(random.uniform(0, seconds), random.choice(SEGMENTS))
-    begins = random.uniform(0.2, 0.5) * seconds
-    for _ in range(60):
-        contact(begins + random.uniform(0, 25), SEGMENTS[0])
+    for begins in random.choice(((0.1,), (0.3,), (0.1, 0.75))):
+        for _ in range(45):
+            contact((begins + random.uniform(0, 0.15)) * seconds, SEGMENTS[0])
     amend(seconds / 2, SOURCES[0], "never-seen")
     return sorted(items, key=lambda item: item.at)
 
