@@ -57,7 +57,7 @@ async def wrote_in_vain(faulted: Cluster, stream: str) -> bool:
     """Whether what only a woken sleeper writes stands in the stream."""
     for record in (await stages.read(faulted.log, stream))[0]:
         origin = json.loads(record.value).get("origin")
-        if origin and origin["place"] >= MORE:
+        if origin and origin["offset"] >= MORE:
             return True
     return False
 

@@ -33,8 +33,8 @@ from pegel.eventlog import connect as connecting
 from pegel.eventlog.port import STATE, Appended, EventLog, NewRecord
 from pegel.runtime.settings import Settings
 
-MORE: Final = 1000
-"""What a woken sleeper writes too much is at a place so much higher."""
+MORE: Final = 10**9
+"""What a woken sleeper writes too much has an id so much higher: by its id alone nobody would drop it."""
 
 
 def put(owner: Any, **replacements: Any) -> None:
@@ -111,7 +111,7 @@ class CrashingLog:
         if "additions" in said:
             said["additions"]["contacts"] = [2 * number for number in said["additions"]["contacts"]]
         twice = NewRecord(json.dumps(said, separators=(",", ":")).encode(), record.key, record.headers)
-        said["origin"]["place"] += MORE
+        said["origin"]["offset"] += MORE
         return [twice, NewRecord(json.dumps(said, separators=(",", ":")).encode(), record.key, record.headers)]
 
 

@@ -30,9 +30,15 @@ fetch() {
       exit 2
     fi
   done
-  rm -rf "$libs"
-  mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DoutputDirectory="$libs" -DincludeScope=runtime >&2
-  touch "$libs/.fetched"
+  mkdir -p "$(dirname "$libs")"
+  exec 9>"$(dirname "$libs")/.lock" # one at a time: another may be fetching just now
+  flock 9
+  if [ ! "$libs/.fetched" -nt "$here/pom.xml" ]; then
+    rm -rf "$libs"
+    mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DoutputDirectory="$libs" -DincludeScope=runtime >&2
+    touch "$libs/.fetched"
+  fi
+  exec 9>&-
 }
 
 prepare() { # the broker's configuration, and once its storage
