@@ -224,3 +224,10 @@ FOUND_BY: Final = {
     "amendment_applied_twice": "counts: partition",
 }
 """Words of the violation that shows each: one that only ended a service would show the mutant's own mistake."""
+SHOWN_UNDER: Final = {
+    "snapshot_before_its_outputs": "die_at_append",
+    "no_epoch_check": "stop",
+    "lost_chunk": "crash",
+    "no_compare_and_set": "stop",
+}
+"""The fault that brings it to light, where one is needed: seeds without it need not be tried."""

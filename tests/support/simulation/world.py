@@ -57,8 +57,9 @@ class Faults:
     """The newest snapshot of a partition is not what it was."""
 
     @classmethod
-    def drawn(cls, random: Random) -> "Faults":
+    def drawn(cls, seed: int) -> "Faults":
         """Each seed has some kinds of faults and not others: all at once would hide what few of them do."""
+        random = chance_of(seed, "faults")
         return cls(**{f.name: (_USUAL[f.name] if random.random() < 0.5 else 0.0) for f in fields(cls)})
 
 
@@ -70,6 +71,11 @@ _USUAL: Final = {
 }  # fmt: skip
 
 
+def chance_of(seed: int, name: str) -> Random:
+    """Chance for one purpose of one seed."""
+    return Random(f"{seed}/{name}")
+
+
 class World:
     """One simulation. Nothing in it looks at a real clock, or draws from anything but the seed."""
 
@@ -77,7 +83,7 @@ class World:
         self.seed = seed
         self.loop = VirtualLoop(self.random("turns"))
         self.loop.executor_seconds = self.executor_seconds
-        self.faults = faults or Faults.drawn(self.random("faults"))
+        self.faults = faults or Faults.drawn(seed)
         self._luck = self.random("luck")
         self.healed = False
         """No more faults: what was promised must now come true."""
@@ -90,7 +96,7 @@ class World:
 
     def random(self, name: str) -> Random:
         """Chance for one purpose, so that what is drawn for one changes no other."""
-        return Random(f"{self.seed}/{name}")
+        return chance_of(self.seed, name)
 
     @property
     def clock(self) -> float:
