@@ -44,7 +44,7 @@ class Producers:
                     **self._cluster.options,
                     acks="all",
                     enable_idempotence=True,
-                    compression_type="lz4",
+                    compression_type="zstd",  # aiokafka's lz4 is at level 9: four times the work for a third more bytes
                     max_batch_size=BATCH_BYTES_MAX,
                     linger_ms=0,
                 )

@@ -1,48 +1,88 @@
 """What was fetched becomes our records at once.
 
-aiokafka 0.14 makes a dataclass of each record, of which half a microsecond's work would be undone by making a Record of
-it: together they cost more than everything else that is done to read one. It lets no other class in, so the one buffer
-of a consumer through which fetched partitions pass is exchanged for one that does.
+aiokafka 0.14 makes a dataclass of each record, one at a time; making a Record of that costs as much again, and together
+it is more than everything else that is done to read one. It lets no other class in, so the one buffer of a consumer
+through which fetched partitions pass is exchanged for one that does, and whole batches are unpacked there.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
+from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import CorruptRecordException
 
 from pegel.eventlog.port import Record
 
 
-class _Unpacked(PartitionRecords):  # type: ignore[misc]
-    """Yields Record where aiokafka's yields ConsumerRecord. Of transactions it knows the markers."""
+class _Unpacked:
+    """Stands where aiokafka has the records of a fetched partition, and gives Record where it gives ConsumerRecord.
 
-    next_fetch_offset: int
+    Of transactions it knows the markers, which it leaves out; there are no other uses of them in our streams.
+    """
 
-    def __iter__(self) -> Iterator[Record]:
-        iterator: Iterator[Record] = self._records_iterator
-        return iterator
+    def __init__(self, place: Any, fetched: Any, next_fetch_offset: int) -> None:
+        self.next_fetch_offset = next_fetch_offset
+        """Of the record that is given next; aiokafka compares it with the position, and sets the position to it."""
+        self._place, self._fetched = place, fetched
+        self._ready: list[Record] = []
+        self._at = 0
+        self._after = next_fetch_offset
 
-    def _unpack_records(self) -> Iterator[Record]:
-        partition, records = self._tp.partition, self._records
-        new, record_type = tuple.__new__, Record
-        while records.has_next():
-            batch = records.next_batch()
-            if not batch.validate_crc():
-                raise CorruptRecordException(f"Invalid CRC - {self._tp}")
-            if not batch.is_control_batch:
-                for r in batch:
-                    offset = r.offset
-                    if offset >= self.next_fetch_offset:  # a batch is fetched as a whole
-                        self.next_fetch_offset = offset + 1
-                        headers = r.headers
-                        yield new(
-                            record_type,
-                            (partition, offset, r.timestamp, r.key, r.value or b"", tuple(headers) if headers else ()),
-                        )
-            self.next_fetch_offset = batch.next_offset
+    def take(self, max_records: int | None) -> list[Record]:
+        """The next records, at most so many; all that are left when fewer come.
+
+        Raises CorruptRecordException; afterwards nothing is left, and aiokafka fetches again from where it is.
+        """
+        taken: list[Record] = []
+        while max_records is None or len(taken) < max_records:
+            if self._at == len(self._ready) and not self._unpack():
+                self.next_fetch_offset = self._after
+                return taken
+            end = len(self._ready) if max_records is None else self._at + max_records - len(taken)
+            taken += self._ready[self._at : end]
+            self._at = min(end, len(self._ready))
+        self.next_fetch_offset = taken[-1].offset + 1
+        return taken
+
+    def _unpack(self) -> bool:
+        """Make the next batch ready; False when there is none."""
+        fetched, self._ready, self._at = self._fetched, [], 0
+        if fetched is None or not fetched.has_next():
+            return False
+        self._fetched, after, self._after = None, self._after, self.next_fetch_offset
+        batch = fetched.next_batch()
+        if not batch.validate_crc():
+            raise CorruptRecordException(f"Invalid CRC - {self._place}")
+        partition, new, record_type = self._place.partition, tuple.__new__, Record
+        if not batch.is_control_batch:
+            self._ready = [
+                new(record_type, (partition, r.offset, r.timestamp, r.key, r.value or b"", tuple(r.headers)))
+                for r in batch
+            ]
+            if batch.base_offset < after:  # a batch is fetched as a whole
+                self._ready = [record for record in self._ready if record.offset >= after]
+        self._fetched, self._after = fetched, batch.next_offset
+        return True
+
+
+def _unpacking(result: FetchResult) -> None:
+    """Make a result of aiokafka's give Records."""
+    theirs, place = result._partition_records, result._topic_partition
+    result._partition_records = ours = _Unpacked(place, theirs._records, theirs.next_fetch_offset)
+
+    def getall(max_records: int | None = None) -> list[Record]:
+        taken: list[Record] = []
+        if result.check_assignment(place) and result.has_more():
+            taken = ours.take(max_records)
+            result._update_position()
+            if max_records is not None and len(taken) == max_records:
+                return taken
+            result._partition_records = None
+        del result.getall  # the two hold each other, and what was fetched
+        return taken
+
+    result.getall = getall
 
 
 class _Fetched(OrderedDict[Any, Any]):
@@ -50,9 +90,7 @@ class _Fetched(OrderedDict[Any, Any]):
 
     def __setitem__(self, place: Any, result: Any) -> None:
         if isinstance(result, FetchResult):
-            records = result._partition_records
-            records.__class__ = _Unpacked
-            records._records_iterator = records._unpack_records()
+            _unpacking(result)
         super().__setitem__(place, result)
 
 
