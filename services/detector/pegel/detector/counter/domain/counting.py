@@ -178,7 +178,9 @@ class PartitionCounter:
 
         Most contacts happened in the bucket of the one before: then it need not be found again.
         """
-        known, found = self._known.open, self._known.find(identities(records)) if self._known.runs else {}
+        known, unasked = self._known.open, bool(self._known.runs)
+        # What has no key of ingest's, and amendments, are looked up once one comes: to look for them costs all others.
+        found = self._known.find([key for r in records if (key := r.key) and len(key) == 16]) if unasked else {}
         totals, pending, cells = self._totals, self._pending, self._cells
         number_of, attributes = cells.numbers.get, bool(cells.attributes)
         bucket_seconds, hour, cutoff = self.rules.bucket_seconds, self._hour, self._cutoff
@@ -194,12 +196,19 @@ class PartitionCounter:
                 line = None
             if line is None:
                 other = line_of(value)
+                if unasked and isinstance(other, AmendmentLine):
+                    found, unasked = self._known.find(identities(records)), False
                 if not isinstance(other, ContactLine):
                     self._other(other, record.offset, key, found)
                     rows = pending.get(bucket)
                     continue
                 line = other
-            identity = key if key is not None and len(key) == 16 else identity_of(line, None)
+            if key is not None and len(key) == 16:
+                identity = key
+            else:
+                identity = identity_of(line, None)
+                if unasked:
+                    found, unasked = self._known.find(identities(records)), False
             since = line.occurred_at - begin
             if since.days or since.seconds >= bucket_seconds:
                 seconds = seconds_of(line.occurred_at)
