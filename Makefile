@@ -52,11 +52,13 @@ test: $(VENV)/.dev-stamp ## the tests that need nothing but Python
 	@$(PYTEST) -m "not server" $(PARALLEL)
 
 test-all: $(VENV)/.dev-stamp ## all tests, on a real Kafka, PostgreSQL, Prometheus, Alertmanager and Chromium; no skips
+	@deploy/dev/kafka/kafka.sh fetch
 	@$(PYTEST) --no-skips --seeds 200 -m "not server" $(PARALLEL)
 	@$(PYTEST) --no-skips -m "server and not faults"
 
 test-faults: $(VENV)/.dev-stamp ## the services under faults on a real Kafka and PostgreSQL; FAULTS=reduced for fewer of each
 	@case '$(FAULTS)' in ''|full|reduced) ;; *) echo "FAULTS=$(FAULTS) is neither full nor reduced" >&2; exit 2;; esac
+	@deploy/dev/kafka/kafka.sh fetch
 	@FAULTS='$(FAULTS)' $(PYTEST) --no-skips -m faults -n 2
 
 check: $(VENV)/.dev-stamp ## imports, lint, format, types, and drift of what is generated
