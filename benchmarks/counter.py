@@ -199,7 +199,7 @@ def quix(python: Path, bootstrap: str, contacts: int, of: int) -> float:
     for number in range(2):
         topic = f"quix{number}"
         asyncio.run(fill_keyed(bootstrap, topic, contacts, of))
-        command: list[str | Path] = [python, QUIX / "tumbling.py", bootstrap, topic, str(contacts)]
+        command: list[str | Path] = [python, "-W", "ignore", QUIX / "tumbling.py", bootstrap, topic, str(contacts)]
         answer = subprocess.run(command, stdout=subprocess.PIPE, timeout=300, check=True).stdout
         counted = json.loads(answer.splitlines()[-1])
         best = max(best, counted["messages"] / counted["cpu_seconds"])
