@@ -47,7 +47,7 @@ async def test_nothing_is_disturbed(faulted: Cluster) -> None:
         await faulted.stop_all()
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", NAMES)
 async def test_kill_9_at_random_moments(faulted: Cluster, name: str) -> None:
     chance, times = random.Random(), often(20, 2)
@@ -67,7 +67,7 @@ async def test_kill_9_at_random_moments(faulted: Cluster, name: str) -> None:
         await faulted.stop_all()
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", NAMES)
 async def test_kill_9_at_each_named_point(faulted: Cluster, name: str) -> None:
     numbers = itertools.count()

@@ -14,7 +14,7 @@ from support.faults_load import NOBODY
 from support.launcher import MORE
 from support.wait import until
 
-pytestmark = [*MARKS, pytest.mark.timeout(1800)]
+pytestmark = [*MARKS, pytest.mark.timeout(3600)]
 
 
 async def test_sigterm_under_load_drains_in_the_grace_time(faulted: Cluster) -> None:
