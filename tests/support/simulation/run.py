@@ -17,6 +17,7 @@ from uuid import UUID
 
 import structlog
 
+from pegel.alerter import app as alerter_app
 from pegel.alerter.database import migrate
 from pegel.detector.judge.domain import judging, spikes
 from pegel.detector.judge.domain.models import negative_binomial
@@ -81,13 +82,15 @@ def simulate(seed: int, faults: Faults | None = None) -> Result:
 @contextmanager
 def small() -> Iterator[None]:
     """What takes hours or megabytes in the product takes seconds and kilobytes here: a snapshot has several chunks, a
-    spike is over before the simulation is.
+    spike is over before the simulation is. And nobody asks the alerter over HTTP, so its routes are not made.
     """
     with (
         patch.object(snapshots, "CHUNK_BYTES_MAX", 1024),
         patch.object(negative_binomial, "WINDOW_SECONDS", (24, 120, 600)),
         patch.object(spikes, "CLOSE_SECONDS", 12),
         patch.object(judging, "CLOSE_SECONDS", 12),
+        patch.object(alerter_app, "make_app"),
+        patch.object(alerter_app, "add_routes"),
     ):
         yield
 
@@ -319,6 +322,7 @@ class Simulation:
         for replica in self.replicas:
             for database in replica.databases:
                 database.close()
+        loop.tasks.clear()
 
     def figures(self) -> dict[str, int | float]:
         cluster = self.site.cluster
