@@ -199,8 +199,8 @@ def quix(python: Path, bootstrap: str, contacts: int, of: int) -> float:
     for number in range(2):
         topic = f"quix{number}"
         asyncio.run(fill_keyed(bootstrap, topic, contacts, of))
-        command: list[str | Path] = [python, "-W", "ignore", QUIX / "tumbling.py", bootstrap, topic, str(contacts)]
-        answer = subprocess.run(command, stdout=subprocess.PIPE, timeout=300, check=True).stdout
+        command: list[str | Path] = [python, QUIX / "tumbling.py", bootstrap, topic, str(contacts)]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
         counted = json.loads(answer.splitlines()[-1])
         best = max(best, counted["messages"] / counted["cpu_seconds"])
     return best
@@ -221,7 +221,8 @@ def main() -> int:
             own, limit, snapshots = asyncio.run(measure(bootstrap, contacts, arguments.rounds))
             other = quix(python, bootstrap, arguments.quix_contacts, contacts)
     except (subprocess.SubprocessError, OSError) as error:
-        print(f"counter.py: Quix Streams could not be installed or run: {error}", file=sys.stderr)
+        told = getattr(error, "stderr", None) or ""
+        print(f"counter.py: Quix Streams could not be installed or run: {error}\n{told}", file=sys.stderr)
         return 1
     figures = [
         ("counter", own, own / REQUIRED, "what is required", 1.0),
