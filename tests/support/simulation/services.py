@@ -29,7 +29,7 @@ from pegel.ingest.pipeline.ticker import keep_time
 from pegel.runtime.auth import Tokens
 from pegel.runtime.errors import OperationalError
 from pegel.runtime.probes import Probe
-from pegel.runtime.settings import Settings
+from pegel.runtime.settings import ConfigurationError, Settings
 from support.simulation.cluster import Cluster
 from support.simulation.loop import Process
 from support.simulation.receiver import Pager, SimulatedNotifier
@@ -140,6 +140,11 @@ class Replica:
             raise
         except OperationalError as error:
             world.say(f"ends: {error}")
+        except ConfigurationError as error:
+            if process.rogue:  # it slept while it restored; what is kept here for seconds is kept for weeks elsewhere
+                world.say(f"ends: {error}")
+            elif not world.loop.burying:
+                world.wrong(f"{self.name} stopped: {error}")
         except Exception as error:  # noqa: BLE001 (whatever it is, it ends a service)
             if not world.loop.burying:
                 world.wrong(f"{self.name} failed: {type(error).__name__}: {error}")
