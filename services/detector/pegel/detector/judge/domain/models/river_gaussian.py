@@ -1,17 +1,17 @@
-"""river's GaussianScorer, one a segment and hour of the local week: a second detector behind the same port."""
+"""river's GaussianScorer, one a segment and hour of the local week: a second detector behind the same port.
+
+Not `beside.RiverBeside`, which keeps one estimator a segment and no state: this one can page, so it is saved.
+"""
 
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from river.anomaly import GaussianScorer
 
 from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement
+from pegel.detector.judge.domain.models.named import make
 from pegel.detector.judge.domain.seasons import Zones, hour_of_week
-
-Scorer: Any = GaussianScorer
-"""river has no types."""
 
 DAY: Final = 86_400
 WINDOW_SECONDS: Final = 900
@@ -26,7 +26,9 @@ class RiverGaussian:
         self._bucket_seconds, self._zones = bucket_seconds, zones
         self._length = max(1, WINDOW_SECONDS // bucket_seconds)
         self._segments: list[tuple[str, ...]] = []
-        self._scorers: dict[tuple[int, int], Any] = defaultdict(lambda: Scorer(grace_period=4))
+        self._scorers: dict[tuple[int, int], Any] = defaultdict(
+            lambda: make("river.anomaly.GaussianScorer", {"grace_period": 4})
+        )
         self._learning: list[float] = []
         self._learnt_seconds = 0
         self._observed: deque[Ints] = deque(maxlen=DAY // bucket_seconds)
