@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pegel.detector.judge.domain.models.beside import RiverBeside
 from pegel.detector.judge.domain.models.named import PARAMETERS, UnfitEstimatorError, make
-from pegel.detector.judge.domain.models.rows import Forecaster, Moment
+from pegel.detector.judge.domain.models.rows import Anomaly, Forecaster, Moment, SupervisedAnomaly
 from pegel.detector.judge.domain.seasons import Zones
 
 Counts = NDArray[np.int64]
@@ -105,6 +105,55 @@ def test_a_forecaster_keeps_its_hours_over_a_gap(name: str) -> None:
     assert np.isnan(scores[after : after + 19]).all()
     assert np.isfinite(scores[after + 19 :]).all()
     assert np.array(expected)[after:, 0] == pytest.approx(np.array(expected)[after:, 1], abs=1.5)
+
+
+@pytest.mark.parametrize("row", [Anomaly, SupervisedAnomaly])
+def test_a_bucket_is_judged_before_it_is_learnt(row: type[Anomaly | SupervisedAnomaly]) -> None:
+    class Noting:
+        def __init__(self) -> None:
+            self.calls: list[str] = []
+
+        def score_one(self, x: object, y: object = None) -> float:
+            self.calls.append("score")
+            return 0.5
+
+        def learn_one(self, x: object, y: object = None) -> None:
+            self.calls.append("learn")
+
+    estimator = Noting()
+    one = row(estimator, 3600)
+    for hour in range(170):
+        one.step(Moment(hour, True, {}), hour)  # rising: each above what is usual
+    assert estimator.calls[166:] == ["learn", "learn", "score", "learn", "score", "learn"]
+
+
+def test_a_forecast_that_is_no_number_is_no_opinion() -> None:
+    class Odd:
+        forecasts = 0
+
+        def learn_one(self, y: float) -> None:
+            pass
+
+        def forecast(self, horizon: int) -> list[float]:
+            self.forecasts += 1
+            return [{400: math.inf, 401: -1.0}.get(self.forecasts, 3.0)] * horizon
+
+    row = Forecaster(Odd(), 3600)
+    # The 168th hour is the first to be followed by a forecast.
+    opinions = [row.step(Moment(hour, True, {}), 9) for hour in range(600)]
+    assert all(map(math.isnan, opinions[167 + 400]))
+    assert opinions[167 + 401][0] == 0.0
+    assert math.isfinite(opinions[-1][1])
+
+
+def test_the_last_hour_ends_where_nobody_saw() -> None:
+    beside = RiverBeside("river.anomaly.GaussianScorer", BUCKET, ZONES)
+    beside.add_segments(SEGMENTS)
+    for number, row in enumerate(rhythm(8)):
+        beside.step(MONDAY + BUCKET * number, row)
+    risen, after = np.array([5000, 5]), np.array([5, 5])
+    assert beside.step(MONDAY + 8 * DAY * BUCKET, risen).score[0] > 10
+    assert beside.step(MONDAY + 8 * DAY * BUCKET + 3600, after).score[0] == 0.0
 
 
 def test_an_hour_begun_before_the_first_bucket_is_not_learnt() -> None:

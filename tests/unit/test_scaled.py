@@ -47,14 +47,24 @@ def test_nothing_of_the_future_is_used() -> None:
 
 
 def test_a_score_that_stays_up_is_one_page() -> None:
-    # Each segment is at 10 for five hours of its own day, in buckets of 20 minutes: 400 pages in 14 days.
+    # Each segment climbs from 10 to 12 in five hours of its own day, in buckets of 20 minutes: 400 pages in 14 days.
     raw = hourly(15).clip(max=4.0).repeat(3, axis=0)
     for segment in range(SEGMENTS):
         begin = 72 * (segment % 14) + 9
-        raw[begin : begin + 15, segment] = 10.0
+        raw[begin : begin + 15, segment] = np.repeat([10.0, 10.5, 11.0, 11.5, 12.0], 3)
     raw[-1, :] = 10.0
-    pages_a_week = SEGMENTS * 7 / 14
-    assert run(raw, 1200)[-1, 0] == pytest.approx(-np.log10(pages_a_week), abs=0.05)
+    assert run(raw, 1200)[-1, 0] == pytest.approx(-np.log10(SEGMENTS * 7 / 14), abs=0.05)
+
+
+def test_after_an_hour_that_nobody_saw_a_page_opens_anew() -> None:
+    # Every other hour is seen; each segment is at 10 in two of them, one after the other, of its own day of 15.
+    raw = hourly(15)[: 15 * 12].clip(max=4.0)
+    for segment in range(SEGMENTS):
+        begin = 12 * (segment % 14) + 3
+        raw[begin : begin + 2, segment] = 10.0
+    raw[-1, :] = 10.0
+    pages_a_week = 2 * SEGMENTS * 168 / (14 * 12)
+    assert run(raw, 2 * HOUR)[-1, 0] == pytest.approx(-np.log10(pages_a_week), abs=0.05)
 
 
 def test_a_higher_score_is_never_worth_less() -> None:

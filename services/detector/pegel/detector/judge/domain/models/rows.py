@@ -140,7 +140,8 @@ class Forecaster:
         if moment.hour != self._hour:
             self._begin(moment.hour)
         self._seen += 1
-        expected = max(self._forecast**2 - OFFSET, 0.0) / self._buckets
+        root = max(self._forecast, 0.0)  # nan stays nan
+        expected = max(root**2 - OFFSET, 0.0) / self._buckets
         if moment.whole:
             self._end(last_hour)
         return expected, self._score
@@ -167,7 +168,9 @@ class Forecaster:
             self._usual.update(value)
             self._learnt += 1
         if self._learnt >= GRACE_HOURS:
-            self._forecast = float(self._estimator.forecast(1)[0])
+            forecast = float(self._estimator.forecast(1)[0])
+            # An online regressor can diverge; then it has no opinion, and its running deviation is not spoilt.
+            self._forecast = forecast if math.isfinite(forecast) else math.nan
         self._seen = 0
 
     def _judged(self, residual: float) -> float:
