@@ -4,7 +4,7 @@
 
 The product's detector (PRODUCT) judges and learns buckets of 5 minutes of 1,800 and of 20,000 segments after a warm-up;
 HalfSpaceTrees (ten of height 6) judges and learns so few segments that its trees stay in the
-cache: with 180 it takes 2.5 times as long for each. Process time, the best of the rounds, which take turns. One JSON
+cache: with 180 each takes 1.5 times as long. Process time, the best of the rounds, which take turns. One JSON
 line a figure; exit code 1 when the requirement is missed.
 """
 
