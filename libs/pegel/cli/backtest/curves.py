@@ -1,0 +1,102 @@
+"""Keeps, of a run's judged buckets, what the report draws: a few hours around each of the first pages."""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from pegel.cli.backtest.alarms import Alarm, Alarms
+from pegel.cli.backtest.running import Block, Lines, Listener
+
+PAGES_MAX: Final = 200
+BEFORE_SECONDS: Final = 6 * 3600
+AFTER_SECONDS: Final = 2 * 3600
+SHOWN_SECONDS_MAX: Final = 3 * 86_400
+"""Of a page that is up for longer, so much is drawn from its onset on."""
+ONSET_SECONDS_MAX: Final = 86_400
+"""An onset lies at most so long before the page."""
+POINTS_MAX: Final = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A line's buckets from `start` on, added up to `step_seconds`."""
+
+    start: int
+    step_seconds: int
+    lines: Lines
+
+
+class Curves(Listener):
+    """Listens to a run after `alarms`. of: the page's curve, once the run is over."""
+
+    def __init__(self, alarms: Alarms) -> None:
+        self._alarms = alarms
+        self._seen = 0
+        self._pending: list[Alarm] = []
+        self._blocks: deque[Block] = deque()
+        self._curves: dict[str, Curve] = {}
+
+    def of(self, alarm: Alarm) -> Curve | None:
+        """None beyond the first PAGES_MAX."""
+        for waiting in self._pending:
+            self._cut(waiting)
+        self._pending.clear()
+        return self._curves.get(alarm.spike_id)
+
+    def block(self, block: Block) -> None:
+        self._blocks.append(block)
+        self._pending += self._alarms.found[self._seen : PAGES_MAX]
+        self._seen = max(self._seen, len(self._alarms.found))
+        for alarm in [one for one in self._pending if _shown_until(one, block.end) + AFTER_SECONDS <= block.end]:
+            self._cut(alarm)
+            self._pending.remove(alarm)
+        needed = min((alarm.onset for alarm in self._pending), default=block.end - ONSET_SECONDS_MAX) - BEFORE_SECONDS
+        needed = min(needed, block.end - ONSET_SECONDS_MAX - BEFORE_SECONDS)
+        while self._blocks[0].end <= needed:
+            self._blocks.popleft()
+
+    def _cut(self, alarm: Alarm) -> None:
+        begin, end = alarm.onset - BEFORE_SECONDS, _shown_until(alarm, self._blocks[-1].end) + AFTER_SECONDS
+        start, parts = None, []
+        for block in self._blocks:
+            lines = block.of(alarm.segment)
+            first = max(0, (begin - block.start) // block.bucket_seconds)
+            last = min(block.buckets, -(-(end - block.start) // block.bucket_seconds))
+            if lines is None or first >= last:
+                continue
+            if start is None:
+                start = block.start + first * block.bucket_seconds
+            parts.append(Lines(*(array[first:last] for array in lines)))
+        if start is not None:
+            whole = Lines(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+            self._curves[alarm.spike_id] = thinned(Curve(start, self._blocks[-1].bucket_seconds, whole))
+
+
+def _shown_until(alarm: Alarm, end: int) -> int:
+    return min(alarm.over_at(end), alarm.onset + SHOWN_SECONDS_MAX)
+
+
+def thinned(curve: Curve, points_max: int = POINTS_MAX) -> Curve:
+    """At most so many points: neighbouring buckets are added up; widths of the band as of independent counts."""
+    lines, count = curve.lines, len(curve.lines.observed)
+    by = -(-count // points_max)
+    if by <= 1:
+        return curve
+    at = np.arange(0, count, by)
+    expected = np.add.reduceat(lines.expected, at)
+    below, above = (
+        np.sqrt(np.add.reduceat((border - lines.expected) ** 2, at)) for border in (lines.lower, lines.upper)
+    )
+    return Curve(
+        curve.start,
+        curve.step_seconds * by,
+        Lines(
+            np.add.reduceat(lines.observed, at),
+            expected,
+            np.maximum(0.0, expected - below),
+            expected + above,
+            np.maximum.reduceat(lines.score, at),
+        ),
+    )
