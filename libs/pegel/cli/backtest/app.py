@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from pegel.cli.backtest.report import Subject
 
 NAMES_SHOWN: Final = 5
+YEAR_SECONDS: Final = 360 * 86_400
+"""In a longer file a day and its month are not enough to say when."""
 PROGRESS_BUCKETS: Final = 50
 
 
@@ -195,12 +197,11 @@ def _prices(options: Options, counts: Counts) -> "Prices | None":
 def _subject(options: Options, counts: Counts, place: int, zones: Zones, prices: "Prices | None") -> "Subject":
     from pegel.cli.backtest.report import Subject  # noqa: PLC0415  (a drawing engine of 100 MB)
 
-    years = {datetime.fromtimestamp(at, UTC).year for at in (counts.start, counts.end)}
     words = Words(
         dimensions=counts.dimensions,
         countries=country_names(),
         file_end=counts.end,
-        with_year=len(years) > 1,
+        with_year=counts.end - counts.start > YEAR_SECONDS,
         currency=prices.currency if prices else "",
     )
     return Subject(

@@ -89,16 +89,16 @@ def _short(values: Any) -> list[float]:
     return [round(value, 2) for value in values.tolist()]
 
 
-def _page_chart() -> alt.LayerChart:
+def _page_chart() -> Any:
     points, marked, paged = (alt.NamedData(name=name) for name in ("points", "marked", "paged"))
     time = alt.X(
         "t:T",
         title=None,
         scale=alt.Scale(type="utc", nice=False, padding=0),
-        axis=alt.Axis(format="%H:%M", tickCount=5, grid=False, labelOverlap=True, labelFlush=True),
+        axis=alt.Axis(format="%H:%M", tickCount=4, grid=False, labelOverlap="greedy", labelSeparation=12),
     )
     shade = alt.Chart(marked).mark_rect(color=COLOURS["marked"]).encode(x=time, x2="t2:T")
-    count = alt.Axis(tickCount=4, tickMinStep=1, format="~s")
+    count = alt.Axis(tickCount=4, tickMinStep=1, format=",d")
     band = (
         alt.Chart(points)
         .mark_area(color=COLOURS["band"], interpolate="step-after")
@@ -121,7 +121,11 @@ def _page_chart() -> alt.LayerChart:
         .encode(x=time, y="e:Q")
     )
     page = alt.Chart(paged).mark_rule(color=COLOURS["ink"], strokeDash=[4, 3], strokeWidth=1.4).encode(x=time)
-    return _styled(alt.layer(shade, band, bars, usual, page).properties(width=WIDTH, height=HEIGHT, padding=2))
+    return _styled(
+        alt.layer(shade, band, bars, usual, page).properties(
+            width=WIDTH, height=HEIGHT, padding={"left": 2, "top": 4, "right": 14, "bottom": 2}
+        )
+    )
 
 
 def weeks_chart(weeks: list[tuple[str, int]], label: str) -> str:
@@ -143,13 +147,12 @@ def weeks_chart(weeks: list[tuple[str, int]], label: str) -> str:
     return _page_svg(vl_convert.vegalite_to_svg(chart.to_dict()), "chart-weeks", label)
 
 
-def _styled(chart: alt.LayerChart) -> alt.LayerChart:
-    styled: alt.LayerChart = (
+def _styled(chart: Any) -> Any:
+    return (
         chart.configure(background="transparent", font=FONT, aria=False)
         .configure_view(stroke=None)
         .configure_axis(**AXIS)
     )
-    return styled
 
 
 def _page_svg(svg: str, name: str, label: str) -> str:

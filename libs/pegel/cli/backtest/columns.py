@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,7 +17,8 @@ from pegel.cli.replay import files
 from pegel.runtime.settings import ConfigurationError
 
 
-class Wanted(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Wanted:
     """Columns by what they are for. time: None is the first of TIMES that the file has."""
 
     time: str | None

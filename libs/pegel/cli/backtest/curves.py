@@ -68,9 +68,9 @@ class Curves(Listener):
                 continue
             if start is None:
                 start = block.start + first * block.bucket_seconds
-            parts.append(Lines(*(array[first:last] for array in lines)))
+            parts.append(lines.part(slice(first, last)))
         if start is not None:
-            whole = Lines(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+            whole = Lines(*map(np.concatenate, zip(*parts, strict=True)))
             self._curves[alarm.spike_id] = thinned(Curve(start, self._blocks[-1].bucket_seconds, whole))
 
 
@@ -80,10 +80,11 @@ def _shown_until(alarm: Alarm, end: int) -> int:
 
 def thinned(curve: Curve, points_max: int = POINTS_MAX) -> Curve:
     """At most so many points: neighbouring buckets are added up; widths of the band as of independent counts."""
-    lines, count = curve.lines, len(curve.lines.observed)
-    by = -(-count // points_max)
+    by = -(-len(curve.lines.observed) // points_max)
     if by <= 1:
         return curve
+    count = len(curve.lines.observed) // by * by  # a last point of fewer buckets would look like a fall
+    lines = curve.lines.part(slice(count))
     at = np.arange(0, count, by)
     expected = np.add.reduceat(lines.expected, at)
     below, above = (

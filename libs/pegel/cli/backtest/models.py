@@ -52,7 +52,7 @@ def refuse(estimator: object) -> str | None:
     if not callable(getattr(estimator, LEARN, None)):
         return f"it has no method {LEARN}"
     if not any(callable(getattr(estimator, method, None)) for method in SAY):
-        return f"it has no method {SAY[0]} (and none {SAY[1]} either)"
+        return f"it has no method {SAY[0]} (and no {SAY[1]} either)"
     return None
 
 

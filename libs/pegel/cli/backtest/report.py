@@ -44,6 +44,7 @@ class Section:
     anchor: str
     title: str
     sentence: str
+    what_happened: str
     facts: tuple[tuple[str, str], ...]
     known: str
     svg: Markup | None
@@ -113,6 +114,7 @@ def _sections(subject: Subject, result: Result, curves: Curves) -> list[Section]
                 anchor=f"page-{number}",
                 title=subject.words.place(alarm.segment),
                 sentence=sentence,
+                what_happened=subject.words.what_happened(alarm, zone, cost),
                 facts=_facts(subject, alarm, zone, cost),
                 known=said,
                 svg=svg,

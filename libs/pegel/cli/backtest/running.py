@@ -7,7 +7,7 @@ depends on what came later.
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,11 @@ class Lines(NamedTuple):
     lower: Floats
     upper: Floats
     score: Floats
+
+    def part(self, where: Any) -> "Lines":
+        """What numpy's index chooses."""
+        observed, *floats = self
+        return Lines(observed[where], *(array[where] for array in floats))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +127,7 @@ class Block(NamedTuple):
         """One line's, shape (n,); None where it isn't among these."""
         for lines, names in ((self.segments, self.segment_names), (self.rollups, self.rollup_names)):
             if segment in names:
-                column = names.index(segment)
-                return Lines(*(array[:, column] for array in lines))
+                return lines.part((slice(None), names.index(segment)))
         return None
 
 
@@ -218,7 +222,7 @@ class _Filler:
         if not self._filled:
             return []
         filled, self._filled = self._filled, 0
-        segments, rollups = (Lines(*(array[:filled] for array in lines)) for lines in (self._segments, self._rollups))
+        segments, rollups = (lines.part(slice(filled)) for lines in (self._segments, self._rollups))
         return [Block(self._start, self._seconds, segments, rollups, self._names, self._rollup_names)]
 
 

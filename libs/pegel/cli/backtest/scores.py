@@ -4,7 +4,7 @@ import gzip
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Final, Self
+from typing import Final, Self
 
 import numpy as np
 import polars as pl
@@ -21,14 +21,15 @@ class Scores(Listener):
 
     def __init__(self, path: Path, dimensions: Sequence[str]) -> None:
         self._path, self._dimensions = path, dimensions
-        self._file: IO[bytes] | None = None
+        self._file: io.BufferedIOBase | None = None
         self._names: tuple[Names, Names] | None = None
         self._columns: list[pl.Series] = []
 
     def __enter__(self) -> Self:
         zipped = self._path.suffix == ".gz"
-        self._file = gzip.open(self._path, "wb", GZIP_LEVEL) if zipped else self._path.open("wb")
-        self._file.write((",".join(["bucket_start", *map(_quoted, self._dimensions), *VALUES]) + "\n").encode())
+        file: io.BufferedIOBase = gzip.open(self._path, "wb", GZIP_LEVEL) if zipped else self._path.open("wb")
+        self._file = file
+        file.write((",".join(["bucket_start", *map(_quoted, self._dimensions), *VALUES]) + "\n").encode())
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from pegel.cli.backtest.alarms import Alarm
 from pegel.cli.backtest.running import ALL
 from pegel.dashboard.domain.words import MONTHS, country_words, duration_words, topic_words, words_of
 
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MILLION: Final = 1_000_000
+DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +55,23 @@ class Words:
         return f"from {onset:%H:%M} on {self.day(onset)} to {over:%H:%M} on {self.day(over)}"
 
     def money(self, amount: Decimal) -> str:
-        """'EUR 145', 'EUR 0.80'."""
-        return (
-            f"{self.currency}\N{NO-BREAK SPACE}{amount:,.0f}"
-            if amount >= 10
-            else f"{self.currency}\N{NO-BREAK SPACE}{amount:,.2f}"
-        )
+        """'EUR 145', 'EUR 0.80', 'EUR 3.4 million'."""
+        if amount >= MILLION:
+            number = f"{amount / MILLION:,.1f} million"
+        else:
+            number = f"{amount:,.0f}" if amount >= 10 else f"{amount:,.2f}"
+        return f"{self.currency}\N{NO-BREAK SPACE}{number}"
 
     def sentence(self, alarm: Alarm, zone: str, cost: Decimal | None) -> str:
         """All of a page in one."""
+        return f"{self.place(alarm.segment)}: {self.what_happened(alarm, zone, cost)}"
+
+    def what_happened(self, alarm: Alarm, zone: str, cost: Decimal | None) -> str:
+        """The same under a heading that says where."""
         more = max(0, round(alarm.excess))
         price = "" if cost is None else f", about {self.money(cost)}"
         return (
-            f"{self.place(alarm.segment)}: {_contacts(alarm.observed)} in {window_words(alarm.window_seconds)} "
+            f"{_contacts(alarm.observed)} in {window_words(alarm.window_seconds)} "
             f"where {usual_words(alarm.expected)} usual, {self.span(alarm, zone)}; {more:,} more than usual{price}."
         )
 
