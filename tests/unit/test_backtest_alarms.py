@@ -132,7 +132,7 @@ def test_pages_are_false_that_overlap_nothing_within_an_hour() -> None:
         event("opened", 30),
         event("resolved", 120, opened=30),  # above until minute 60: an hour before the onset is at 60
         event("opened", 40, ALL_ES),
-        event("resolved", 125, opened=40, segment=ALL_ES),  # above until 65
+        event("resolved", 125, ALL_ES, opened=40),  # above until 65
         event("opened", 210, ("ES", "*"), onset=200),  # in the bucket 205 to 210: an hour after the end is at 210
         event("opened", 215),
         event("opened", 130, ("PT", "atm")),  # another segment
@@ -221,7 +221,7 @@ def test_curves_hold_some_hours_around_a_page_and_only_of_judged_buckets() -> No
         event("opened", 1000),
         event("resolved", 1120, opened=1000),
         event("opened", 310, ("*", "*")),
-        event("resolved", 380, opened=310, segment=("*", "*")),
+        event("resolved", 380, ("*", "*"), opened=310),
     )
     counts = counts_of({ATM: list(range(1, 1201))})
     ran(Scripted([1.0] * 1200, spikes), counts, alarms, curves, judged_from=60)

@@ -78,6 +78,8 @@ def test_contacts_are_counted_and_buckets_without_any_are_zeros(tmp_path: Path, 
 def test_separators_byte_order_marks_and_blank_lines(tmp_path: Path) -> None:
     text = "\ufeff" + CONTACTS.replace(",", ";").replace("\n", "\n\n") + "\n\n"
     assert table(read(tmp_path / "a.csv", text).counts) == table(read(tmp_path / "b.csv", CONTACTS).counts)
+    windows = CONTACTS.replace("\n", "\r\n")
+    assert table(read(tmp_path / "a.csv", windows).counts) == table(read(tmp_path / "b.csv", CONTACTS).counts)
 
 
 @pytest.mark.parametrize("name", ["a.ndjson", "a.jsonl.gz"])
@@ -159,6 +161,7 @@ def test_wrong_columns_are_refused_with_those_there_are(tmp_path: Path) -> None:
         f"--segment land: {path} has no column land; it has ts, country, topic, channel",
         f"--count n: {path} has no column n; it has ts, country, topic, channel",
     ]
+    assert refused(path, CONTACTS, segment=("topic", "ts")) == ["--segment ts: is the column of times or counts"]
     assert refused(path, CONTACTS, segment=("topic", "topic")) == ["--segment topic,topic: a column is named twice"]
 
 

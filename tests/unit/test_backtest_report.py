@@ -9,17 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from pegel.cli.backtest.alarms import Alarm, Alarms
-from pegel.cli.backtest.curves import PAGES_MAX, Curves
-from pegel.cli.backtest.labels import Label, Verdict, judged
+from pegel.cli.backtest.alarms import Alarm
+from pegel.cli.backtest.curves import PAGES_MAX
+from pegel.cli.backtest.labels import Label, Verdict
 from pegel.cli.backtest.prices import Prices
-from pegel.cli.backtest.report import Subject, render
 from pegel.cli.backtest.results import Result, summary
-from pegel.cli.backtest.running import SpikeEvent
-from pegel.cli.backtest.sensitivity import SETTINGS
-from pegel.cli.backtest.sentences import Words, usual_words
+from pegel.cli.backtest.sentences import usual_words
 from pegel.runtime.settings import ConfigurationError
-from support.backtests import ATM, MONDAY, Scripted, counts_of, event, ran
+from support.backtests import ATM, WORDS, Scripted, counts_of, event, ran, report_of, three_pages
 
 STATISTICS = (
     "anomal", "average", "baseline", "bayes", "bucket", "confidence", "correlat", "deviation", "dispersion",
@@ -29,7 +26,6 @@ STATISTICS = (
 )  # fmt: skip
 """Words, or their beginnings, that somebody who owns a product should not need."""
 
-WORDS = Words(("country", "topic"), {"ES": "Spain"}, MONDAY + 36_000, with_year=False, currency="EUR")
 PRICES = """
 currency: EUR
 services: {desk: The desk}
@@ -121,41 +117,12 @@ def test_prices_of_a_roll_up_are_those_of_its_contacts(tmp_path: Path) -> None:
         Prices(file, counts)
 
 
-def report_of(spikes: list[SpikeEvent], labels: list[Label] | None = None, file: str = "calls.csv") -> str:
-    counts = counts_of({ATM: [2] * 4032, ("PT", "atm"): [1] * 4032})
-    alarms = Alarms()
-    curves = Curves(alarms)
-    result_of = ran(Scripted((), spikes), counts, alarms, curves, judged_from=2016)
-    verdict: Verdict | None = None
-    if labels is not None:
-        verdict = judged(labels, alarms.found, begin=counts.start, end=counts.end, bucket_seconds=300)
-    result = Result(result_of, tuple(alarms.found), verdict, 1.5, 300)
-    subject = Subject(
-        file=file,
-        counts=counts,
-        judged_from=counts.start + 2016 * 300,
-        setting=5.0,
-        words=dataclasses.replace(WORDS, file_end=counts.end),
-        zone_of=lambda segment: "Europe/Madrid" if segment[0] == "ES" else "UTC",
-        cost=lambda its: Decimal(5) if its.segment == ATM else None,
-    )
-    return render(subject, [result], curves, dict.fromkeys(SETTINGS, 3))
-
-
 WEEK = 10_080
 
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    spikes = [
-        event("opened", WEEK + 100),
-        event("resolved", WEEK + 200, opened=WEEK + 100),
-        event("opened", WEEK + 400, ("*", "*")),
-        event("opened", WEEK + 900, ("PT", "atm")),
-    ]
-    at = MONDAY + WEEK * 60
-    labels = [Label(ATM, at + 95 * 60, at + 150 * 60), Label(("FR", "atm"), at, at + 60)]
-    return report_of(spikes, labels, "calls <b>.csv")
+    return three_pages("calls <b>.csv")
 
 
 def test_it_uses_no_word_of_statistics_before_its_appendix(page: str) -> None:

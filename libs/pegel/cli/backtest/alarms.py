@@ -57,6 +57,7 @@ class Alarms(Listener):
     def __init__(self) -> None:
         self.found: list[Alarm] = []
         self._up: dict[str, Alarm] = {}
+        self._columns: dict[tuple[str, ...], int] = {}
 
     def step(self, step: Step, names: Names, *, judged: bool) -> None:
         for event in step.spikes:
@@ -98,10 +99,19 @@ class Alarms(Listener):
     def _note_peaks(self, step: Step, names: Names) -> None:
         for alarm in self._up.values():
             for lines, its in ((step.segments, names), (step.rollups, step.rollup_names)):
-                if alarm.segment in its:
-                    score = float(lines.score[its.index(alarm.segment)])
-                    alarm.peak_score = float(np.fmax(alarm.peak_score, score))
+                column = self._column(alarm.segment, its)
+                if column is not None:
+                    alarm.peak_score = float(np.fmax(alarm.peak_score, lines.score[column]))
                     break
+
+    def _column(self, segment: tuple[str, ...], names: Names) -> int | None:
+        """Where a segment stands among thousands of names: mostly where it stood before."""
+        column = self._columns.get(segment)
+        if column is None or column >= len(names) or names[column] != segment:
+            if segment not in names:
+                return None
+            column = self._columns[segment] = names.index(segment)
+        return column
 
 
 def _look(alarm: Alarm, event: SpikeEvent) -> None:

@@ -40,6 +40,9 @@ class Columns(NamedTuple):
 TIMES: Final = ("occurred_at", "ts", "time", "timestamp", "bucket_start")
 """Names that a column of times has without being asked for."""
 
+HEADER_BYTES_MAX: Final = 1_000_000
+"""What is looked at for the header: the content may be of hundreds of megabytes, and each look would copy it."""
+
 
 def read_columns(path: Path, wanted: Wanted) -> Columns:
     """Raises ConfigurationError: a column that isn't there (with those that are), a file that can't be read."""
@@ -102,14 +105,14 @@ def _content(path: Path, *, zipped: bool) -> bytes:
 
 
 def _separator(content: bytes) -> str:
-    first = content.lstrip().partition(b"\n")[0].decode("utf-8", "replace")
+    first = content[:HEADER_BYTES_MAX].lstrip().partition(b"\n")[0].decode("utf-8", "replace")
     return max(files.SEPARATORS, key=first.count)
 
 
 def _quick_csv(content: bytes, path: Path, wanted: Wanted) -> Columns | None:
     """None for what polars reads otherwise than the tolerant reader would."""
     separator = _separator(content)
-    first = content.partition(b"\n")[0].decode("utf-8-sig").rstrip("\r")
+    first = content[:HEADER_BYTES_MAX].partition(b"\n")[0].decode("utf-8-sig").rstrip("\r")
     header = next(csv.reader([first], delimiter=separator), [])
     if len(set(header)) != len(header) or first.count('"') % 2:
         return None
@@ -156,7 +159,7 @@ def _tolerant(path: Path, wanted: Wanted) -> Columns:
 
 
 def _needed(time: str, wanted: Wanted) -> list[str]:
-    return [time, *wanted.segment, *([wanted.count] if wanted.count else [])]
+    return list(dict.fromkeys([time, *wanted.segment, *([wanted.count] if wanted.count else [])]))
 
 
 def _time_column(path: Path, wanted: Wanted, there: Sequence[str]) -> str:

@@ -65,12 +65,11 @@ class DetectorModel:
         return Step(lines, no_lines(), (), events)
 
     def _event(self, state: SpikeState, spike: Spike, end: int) -> SpikeEvent:
-        at = end
         return SpikeEvent(
             state=state,
             spike_id=spike.spike_id,
             segment=self._names[spike.row],
-            at=at,
+            at=end,
             onset=spike.onset,
             opened_at=spike.opened_at,
             score=spike.score - OPEN_SCORE + self._bar,
@@ -79,7 +78,7 @@ class DetectorModel:
             expected=spike.window_expected,
             observed_since_onset=spike.observed,
             expected_since_onset=spike.expected,
-            explanation=explain(spike, self._name(spike.row), end=at),
+            explanation=explain(spike, self._name(spike.row), end=end),
         )
 
     def _name(self, row: int) -> str:
