@@ -248,3 +248,4 @@ def test_long_curves_are_thinned_to_whole_points() -> None:
     assert curve.lines.upper.tolist() == pytest.approx([8 + math.sqrt(8)] * 120)
     few = Curve(0, 300, curve.lines)
     assert thinned(few) is few
+    assert thinned(few, 3600).lines.observed.tolist() == [16 * 12] * 10

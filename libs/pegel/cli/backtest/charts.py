@@ -98,7 +98,7 @@ def _page_chart() -> Any:
         axis=alt.Axis(format="%H:%M", tickCount=4, grid=False, labelOverlap="greedy", labelSeparation=12),
     )
     shade = alt.Chart(marked).mark_rect(color=COLOURS["marked"]).encode(x=time, x2="t2:T")
-    count = alt.Axis(tickCount=4, tickMinStep=1, format=",d")
+    count = alt.Axis(tickCount=4, labelExpr="datum.value % 1 == 0 ? format(datum.value, ',') : ''")
     band = (
         alt.Chart(points)
         .mark_area(color=COLOURS["band"], interpolate="step-after")

@@ -17,6 +17,9 @@ SHOWN_SECONDS_MAX: Final = 3 * 86_400
 ONSET_SECONDS_MAX: Final = 86_400
 """An onset lies at most so long before the page."""
 POINTS_MAX: Final = 120
+WINDOW_POINTS: Final = 12
+STEP_SECONDS_MAX: Final = 3600
+"""The window that told most has about so many points: single contacts of a day show no rise. But none is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +74,19 @@ class Curves(Listener):
             parts.append(lines.part(slice(first, last)))
         if start is not None:
             whole = Lines(*map(np.concatenate, zip(*parts, strict=True)))
-            self._curves[alarm.spike_id] = thinned(Curve(start, self._blocks[-1].bucket_seconds, whole))
+            self._curves[alarm.spike_id] = thinned(
+                Curve(start, self._blocks[-1].bucket_seconds, whole),
+                min(alarm.window_seconds // WINDOW_POINTS, STEP_SECONDS_MAX),
+            )
 
 
 def _shown_until(alarm: Alarm, end: int) -> int:
     return min(alarm.over_at(end), alarm.onset + SHOWN_SECONDS_MAX)
 
 
-def thinned(curve: Curve, points_max: int = POINTS_MAX) -> Curve:
-    """At most so many points: neighbouring buckets are added up; widths of the band as of independent counts."""
-    by = -(-len(curve.lines.observed) // points_max)
+def thinned(curve: Curve, step_seconds_min: int = 0) -> Curve:
+    """At most POINTS_MAX points: neighbouring buckets are added up; widths of the band as of independent counts."""
+    by = max(-(-len(curve.lines.observed) // POINTS_MAX), step_seconds_min // curve.step_seconds)
     if by <= 1:
         return curve
     count = len(curve.lines.observed) // by * by  # a last point of fewer buckets would look like a fall

@@ -130,7 +130,7 @@ def _facts(subject: Subject, alarm: Alarm, zone: str, cost: Decimal | None) -> t
         ("Paged", f"{paged:%H:%M} on {subject.words.day(paged)}"),
         ("Times of", zone.replace("_", " ")),
         ("Contacts in all", f"{alarm.observed_since:,}"),
-        ("Usual in that time", f"{max(0.0, alarm.expected_since):,.0f}"),
+        ("Usual in that time", "fewer than 1" if alarm.expected_since < 0.95 else f"{alarm.expected_since:,.0f}"),
     ]
     if cost is not None:
         facts.append(("Cost of what was more", subject.words.money(cost)))
