@@ -54,9 +54,9 @@ def read_counts(path: Path, wanted: Wanted, zones: Zones, bucket_seconds: int) -
     if len(set(wanted.segment)) != len(wanted.segment):
         raise ConfigurationError([f"--segment {','.join(wanted.segment)}: a column is named twice"])
     columns = read_columns(path, wanted)
-    taken = {columns.time, wanted.count}.intersection(wanted.segment)
+    taken = [name for name in wanted.segment if name in (columns.time, wanted.count)]
     if taken:
-        raise ConfigurationError([f"--segment {name}: is the column of times or counts" for name in sorted(taken)])
+        raise ConfigurationError([f"--segment {name}: is the column of times or counts" for name in taken])
     dimensions, rows = wanted.segment, columns.rows.height + columns.unreadable
     table = columns.rows.with_columns(
         pl.col(name).str.strip_chars().replace("", None).fill_null(UNKNOWN) for name in dimensions
