@@ -47,7 +47,19 @@ print(tokens.principal("Bearer " + sys.argv[2]), tokens.principal("Bearer other"
 def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0
-    for command in ("serve", "run", "replay", "simulate", "audit", "migrate", "streams", "log", "token", "settings"):
+    for command in (
+        "serve",
+        "run",
+        "replay",
+        "backtest",
+        "simulate",
+        "audit",
+        "migrate",
+        "streams",
+        "log",
+        "token",
+        "settings",
+    ):
         assert command in done.stdout
     loaded = done.stderr.split()
     assert "typer" in loaded

@@ -154,6 +154,72 @@ def replay(
 
 
 @app.command()
+def backtest(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="CSV, NDJSON or Parquet, gzipped or not.")
+    ],
+    time: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column of times; occurred_at, ts or time when there is one.")
+    ] = None,
+    segment: Annotated[str, typer.Option(metavar="COL,COL", help="Columns that make a segment.")] = "country,topic",
+    count: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column of counts; without one a row is one contact.")
+    ] = None,
+    tz: Annotated[str | None, typer.Option(metavar="ZONE", help="Local time of all: Europe/Madrid.")] = None,
+    tz_by: Annotated[
+        str | None, typer.Option(metavar="COL", help="Local time by a column of the segment: its countries, or zones.")
+    ] = None,
+    bucket: Annotated[str, typer.Option(metavar="5m", help="The smallest interval counted.")] = "5m",
+    holidays: Annotated[
+        str, typer.Option(metavar="auto|none|FILE", help="By the country, none, or a CSV of date and maybe country.")
+    ] = "auto",
+    false_pages_per_week: Annotated[
+        float, typer.Option(help="How many false pages a week are accepted, in all.")
+    ] = 5.0,
+    history: Annotated[str, typer.Option(metavar="28d", help="From the beginning: learnt, not judged.")] = "28d",
+    scores: Annotated[Path | None, typer.Option(metavar="CSV", help="Write every line's scores; .gz too.")] = None,
+    alarms: Annotated[Path | None, typer.Option(metavar="CSV", help="Write the pages; .gz too.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="HTML", help="Write what would have paged, with charts.")
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, metavar="CSV", help="What is known to have happened: segment, onset, end."
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Several times: side by side; files are of the first.")
+    ] = None,
+    prices: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, metavar="YAML", help="prices.yaml, for the report.")
+    ] = None,
+) -> None:
+    """What would have paged, and when, on a file of past contacts or counts."""
+    from pegel.cli.backtest.app import Options, backtest_file
+
+    options = Options(
+        file=file,
+        time=time,
+        segment=segment,
+        count=count,
+        tz=tz,
+        tz_by=tz_by,
+        bucket=bucket,
+        holidays=holidays,
+        false_pages_per_week=false_pages_per_week,
+        history=history,
+        scores=scores,
+        alarms=alarms,
+        report=report,
+        labels=labels,
+        prices=prices,
+        models=tuple(model or ()),
+    )
+    raise typer.Exit(backtest_file(options))
+
+
+@app.command()
 def simulate(
     seed: Annotated[int, typer.Option(help="Which bank; the same number gives the same one.")] = 1,
     weeks: Annotated[int, typer.Option(min=1, max=12, help="Weeks of history to learn from.")] = 5,
