@@ -19,11 +19,11 @@ import numpy as np
 
 from pegel.detector.judge.domain.judgement import Ints
 from pegel.detector.judge.domain.models.beside import RiverBeside
-from pegel.detector.judge.domain.models.negative_binomial import NegativeBinomial
+from pegel.detector.judge.domain.models.kernel import Kernel
 from pegel.detector.judge.domain.seasons import Zones
 from pegel.detector.judge.ports import Detector
 
-PRODUCT: Final[Callable[[int, Zones], Detector]] = NegativeBinomial
+PRODUCT: Final[Callable[[int, Zones], Detector]] = Kernel
 """The detector that pages by default: what another is set beside. It goes through judge.ports.Detector."""
 REQUIRED_US: Final = {1_800: 4.0, 20_000: 3.0}
 BESIDE: Final = "river.anomaly.HalfSpaceTrees"

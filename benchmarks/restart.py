@@ -22,7 +22,7 @@ import uvloop
 
 from pegel.detector.app import zone_of_country
 from pegel.detector.judge.domain.judging import STATE_VERSION, In, Judge, Rules
-from pegel.detector.judge.domain.models.negative_binomial import NegativeBinomial
+from pegel.detector.judge.domain.models.kernel import Kernel
 from pegel.detector.judge.domain.seasons import Zones
 from pegel.detector.state import decode, encode
 from pegel.eventlog.fencing import Fence
@@ -45,8 +45,8 @@ REQUIRED_SECONDS: Final = 10.0
 LOG_ID: Final = str(uuid4())
 
 
-def make() -> NegativeBinomial:
-    return NegativeBinomial(60, Zones(zone_of_country(), 0))
+def make() -> Kernel:
+    return Kernel(60, Zones(zone_of_country(), 0))
 
 
 def bucket(number: int, contacts: list[int]) -> list[In]:
@@ -77,9 +77,9 @@ def bucket(number: int, contacts: list[int]) -> list[In]:
 
 def experienced(segments: int) -> Judge:
     """A judge that knows these segments for 4 weeks; most are quiet, some get a hundred contacts a minute."""
-    made: list[NegativeBinomial] = []
+    made: list[Kernel] = []
 
-    def keep() -> NegativeBinomial:
+    def keep() -> Kernel:
         made.append(make())
         return made[-1]
 
@@ -94,7 +94,6 @@ def experienced(segments: int) -> Judge:
     for minute in range(1, 24 * 60):
         contacts = rng.poisson(a_minute * shape[minute // 60]).astype(np.int64)
         made[-1].judge(MADE + minute * 60, contacts)
-        made[-1].learn(MADE + minute * 60, 60, contacts)
     return judge
 
 

@@ -88,7 +88,7 @@ async def test_a_rolling_upgrade_under_load(faulted: Cluster) -> None:
     """Each process is replaced by one of the next release, whose states and whose model are not this one's."""
     next_release = {
         "counter": ("--state-version", "counter/next"),
-        "judge": ("--model-version", "negative_binomial/next"),
+        "judge": ("--model-version", "pegel/next"),
     }
     await faulted.start_all(*NAMES, "ingest", "counter", "alerter")
     async with faulted.load as load:

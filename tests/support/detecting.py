@@ -6,7 +6,7 @@ from itertools import count
 
 from pegel.detector.counter.domain import counting
 from pegel.detector.judge.domain import judging
-from pegel.detector.judge.domain.models.negative_binomial import NegativeBinomial
+from pegel.detector.judge.domain.models.kernel import Kernel
 from pegel.detector.judge.domain.seasons import Zones
 from pegel.eventlog.fencing import Fence
 from pegel.eventlog.keys import contact_key, partition_of
@@ -102,7 +102,7 @@ class Detection:
         self.judge = judging.Judge(
             self.judge_rules,
             epoch=0,
-            make_detector=lambda: NegativeBinomial(bucket_seconds, Zones({"ES": "Europe/Madrid"}, 0)),
+            make_detector=lambda: Kernel(bucket_seconds, Zones({"ES": "Europe/Madrid"}, 0)),
             fence=self.fence,
         )
         self.counts: list[judging.In] = []

@@ -179,9 +179,9 @@ def crash_alerter(crashes: Crashes) -> None:
 
 def other_model(version: str) -> None:
     """The next release's model: it says another version, so no snapshot of this one is its own."""
-    from pegel.detector.judge.domain.models.negative_binomial import NegativeBinomial  # noqa: PLC0415
+    from pegel.detector.judge.domain.models.kernel import Kernel  # noqa: PLC0415
 
-    put(NegativeBinomial, version=version)
+    put(Kernel, version=version)
 
 
 def other_state(version: str) -> None:

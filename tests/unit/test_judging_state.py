@@ -12,8 +12,7 @@ from uuid import UUID
 import pytest
 
 from pegel.detector.judge.domain.judging import In, Judge, Rules
-from pegel.detector.judge.domain.models.negative_binomial import NegativeBinomial
-from pegel.detector.judge.domain.models.river_gaussian import RiverGaussian
+from pegel.detector.judge.domain.models.kernel import Kernel
 from pegel.detector.judge.domain.seasons import Zones
 from pegel.detector.judge.ports import Detector
 from pegel.detector.state import decode, encode
@@ -120,12 +119,8 @@ def told(outputs: Sequence[LogRecord]) -> list[dict[str, Any]]:
     return found
 
 
-def river() -> RiverGaussian:
-    return RiverGaussian(60, Zones({"ES": "Europe/Madrid"}, 0))
-
-
-def negative_binomial() -> NegativeBinomial:
-    return NegativeBinomial(60, Zones({"ES": "Europe/Madrid"}, 0))
+def kernel() -> Kernel:
+    return Kernel(60, Zones({"ES": "Europe/Madrid"}, 0))
 
 
 def telling_cuts(records: Sequence[In]) -> list[int]:
@@ -154,7 +149,7 @@ def stopped_and_restored(rules: Rules, records: Sequence[In], make: Make, cuts: 
     return outputs
 
 
-@pytest.mark.parametrize("make", [negative_binomial, river])
+@pytest.mark.parametrize("make", [kernel])
 @pytest.mark.parametrize("clock", ["wall", "data"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_restored_judge_goes_on_as_one_that_was_not_stopped(seed: int, clock: str, make: Make) -> None:
@@ -167,9 +162,9 @@ def test_a_restored_judge_goes_on_as_one_that_was_not_stopped(seed: int, clock: 
 
 def test_what_was_quarantined_is_counted_across_a_restart() -> None:
     d = story(0, "wall").d
-    whole = Judge(d.judge_rules, 0, negative_binomial, Fence())
+    whole = Judge(d.judge_rules, 0, kernel, Fence())
     rejected = [output for output in whole.apply(d.counts) if output.kind == "rejected"]
-    restored = Judge.restored(d.judge_rules, 1, negative_binomial, Fence(), decode(encode(whole.state())))
+    restored = Judge.restored(d.judge_rules, 1, kernel, Fence(), decode(encode(whole.state())))
     assert restored.unreadable == whole.unreadable == len(rejected) > 0
     assert restored.history_steps == whole.history_steps > 0
 
@@ -186,7 +181,7 @@ def test_the_stories_hold_what_they_are_to_try() -> None:
 
 def test_a_state_of_other_rules_is_refused() -> None:
     d = story(1, "wall").d
-    state = Judge(d.judge_rules, 0, negative_binomial, Fence()).state()
+    state = Judge(d.judge_rules, 0, kernel, Fence()).state()
     other = replace(d.judge_rules, partitions=5)
     with pytest.raises(ValueError, match="a state of 2 partitions, not 5"):
-        Judge.restored(other, 1, negative_binomial, Fence(), state)
+        Judge.restored(other, 1, kernel, Fence(), state)

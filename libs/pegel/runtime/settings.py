@@ -110,7 +110,10 @@ class Settings(BaseSettings):
         default=7 * 24, description="hours in which a copy of a contact is known as one, and an amendment finds it"
     )
     max_segments: Annotated[int, Field(ge=1)] = 20_000
-    model: str = Field(default="negative_binomial", description="the model that pages")
+    model: str = Field(default="pegel", description="the model that pages")
+    false_pages_per_week: Annotated[float, Field(gt=0, le=1000)] = Field(
+        default=1.0, description="pages a week, of the whole installation, that chance alone may bring"
+    )
 
     # Alerter
     webhook_url: str | None = Field(

@@ -92,7 +92,9 @@ class WindowRecord(LogRecord):
 
     bucket: its number since 1970; start: its beginning. status `observed`: on close, with expected count, band (lower,
     upper) and score of each segment; `late`, `gap` (nobody observed it), `early` (before the log's first whole bucket):
-    counted and charged, not judged. score: -log10 of the tail probability of the most telling window.
+    counted and charged, not judged. score: -log10 of the false pages a week that the whole installation would have if
+    what is as unusual as this paged: 0 is one a week. baseline_source: own, or borrowed from the topic elsewhere while
+    too little was learnt; baseline_days: how much was.
     additions.bucket is `bucket` in each row; segment_of[k]: index in `segments` of the additions' row k.
     A large one is split into several with the same bucket: by segments, and by additions, where the further records
     have the segments of their additions again, with observed 0 (it was told) and without scores.
@@ -110,18 +112,50 @@ class WindowRecord(LogRecord):
     lower: tuple[float, ...] = ()
     upper: tuple[float, ...] = ()
     score: tuple[float, ...] = ()
+    baseline_source: tuple[Literal["own", "borrowed"], ...] = ()
+    baseline_days: tuple[Count, ...] = ()
     additions: Additions
     segment_of: tuple[Count, ...] = ()
 
 
+class RollupRecord(LogRecord):
+    """Stream windows: the roll-ups of a bucket, after its windows. Columns of equal length; segments have '*' where a
+
+    dimension is left out. A large one is split into several with the same bucket.
+    """
+
+    kind: Literal["rollup"] = "rollup"
+    origin: Origin
+    bucket: int
+    start: AwareDatetime
+    model: str
+    segments: tuple[Segment, ...]
+    observed: tuple[int, ...]
+    expected: tuple[float, ...]
+    score: tuple[float, ...]
+
+
 SpikeState = Literal["opened", "updated", "resolved"]
+
+
+Trend = Literal["growing", "steady", "falling"]
+
+
+class Carried(Model):
+    """A value of a dimension, and its share of the excess; the shares of a dimension add up to 1."""
+
+    dimension: Annotated[str, StringConstraints(max_length=64)]
+    value: Annotated[str, StringConstraints(max_length=64)]
+    share: Annotated[float, Field(ge=0, le=1)]
 
 
 class SpikeRecord(LogRecord):
     """Stream windows: a spike opens, grows, or is over. spike_id: segment and bucket of opening.
 
     observed, expected: contacts in the most telling window (window_seconds long, ending at `at`); excess_since_onset:
-    observed minus expected from onset to `at`. explanation: one or two sentences made from these fields.
+    observed minus expected from onset to `at`. lower, upper: 95 % of what is usual in that window. rarity_weeks: once
+    in how many weeks chance brings this to this line, never more than three times the history. trend: the last 15
+    minutes against the 15 before. explanation, explanation_de: one or two sentences made from these fields.
     """
 
     kind: Literal["spike"] = "spike"
@@ -138,8 +172,14 @@ class SpikeRecord(LogRecord):
     observed_since_onset: Count
     expected_since_onset: Annotated[float, Field(ge=0)]
     score: float
+    lower: Annotated[float, Field(ge=0)] | None = None
+    upper: Annotated[float, Field(ge=0)] | None = None
+    rarity_weeks: Annotated[float, Field(ge=0)] | None = None
+    trend: Trend | None = None
+    carried_by: tuple[Carried, ...] = ()
     model: str
     explanation: str
+    explanation_de: str = ""
 
 
 class Covered(Model):

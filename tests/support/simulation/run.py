@@ -19,8 +19,7 @@ import structlog
 
 from pegel.alerter import app as alerter_app
 from pegel.alerter.database import migrate
-from pegel.detector.judge.domain import judging, spikes
-from pegel.detector.judge.domain.models import negative_binomial
+from pegel.detector.judge.domain import judging, rings, spikes
 from pegel.eventlog import snapshots
 from pegel.eventlog.identity import Identity, stream_specs
 from pegel.eventlog.port import CONTACTS, COUNTS, META, WINDOWS, NewRecord
@@ -86,7 +85,7 @@ def small() -> Iterator[None]:
     """
     with (
         patch.object(snapshots, "CHUNK_BYTES_MAX", 1024),
-        patch.object(negative_binomial, "WINDOW_SECONDS", (24, 120, 600)),
+        patch.object(rings, "WINDOW_SECONDS", (60, 60, 600)),
         patch.object(spikes, "CLOSE_SECONDS", 12),
         patch.object(judging, "CLOSE_SECONDS", 12),
         patch.object(alerter_app, "make_app"),

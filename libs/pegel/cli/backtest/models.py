@@ -3,12 +3,11 @@
 import difflib
 import importlib
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from pegel.cli.backtest.detectors import DetectorModel
 from pegel.cli.backtest.running import Factory, Model, Setting
-from pegel.detector.judge.domain.models.negative_binomial import NegativeBinomial
-from pegel.detector.judge.domain.seasons import Zones
+from pegel.detector.judge.domain.models.kernel import Kernel
 from pegel.runtime.settings import ConfigurationError
 
 DEFAULT: Final = "pegel"
@@ -18,21 +17,11 @@ SAY: Final = ("score_one", "forecast")
 
 
 def _pegel(setting: Setting) -> Model:
-    return DetectorModel("pegel", setting, NegativeBinomial)
+    return DetectorModel("pegel", setting, Kernel)
 
 
-def _river_gaussian(setting: Setting) -> Model:
-    def make(bucket_seconds: int, zones: Zones) -> Any:
-        # river takes a second and 60 MB to import, so only who asks for it pays.
-        from pegel.detector.judge.domain.models.river_gaussian import RiverGaussian  # noqa: PLC0415
-
-        return RiverGaussian(bucket_seconds, zones)
-
-    return DetectorModel("river.anomaly.GaussianScorer", setting, make)
-
-
-MODELS: Final[dict[str, Factory]] = {"pegel": _pegel, "river.anomaly.GaussianScorer": _river_gaussian}
-NO_HOLIDAYS: Final = frozenset({"pegel", "river.anomaly.GaussianScorer"})
+MODELS: Final[dict[str, Factory]] = {"pegel": _pegel}
+NO_HOLIDAYS: Final = frozenset({"pegel"})
 """Models that take a holiday for any other day."""
 
 

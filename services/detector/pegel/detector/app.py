@@ -11,7 +11,7 @@ from typing import Literal
 from pegel.detector.counter.domain import counting
 from pegel.detector.counter.pipeline import job as counter_job
 from pegel.detector.judge.domain import judging
-from pegel.detector.judge.domain.models.negative_binomial import NegativeBinomial
+from pegel.detector.judge.domain.models.kernel import Kernel
 from pegel.detector.judge.domain.seasons import Zones
 from pegel.detector.judge.pipeline import job as judge_job
 from pegel.detector.judge.ports import Detector
@@ -25,18 +25,8 @@ from pegel.runtime.probes import Probe
 from pegel.runtime.serve import Service
 from pegel.runtime.settings import ConfigurationError, Settings
 
-
-def _river_gaussian(bucket_seconds: int, zones: Zones) -> Detector:
-    # river takes a second and 60 MB to import, so only who asks for it pays.
-    from pegel.detector.judge.domain.models.river_gaussian import RiverGaussian  # noqa: PLC0415
-
-    return RiverGaussian(bucket_seconds, zones)
-
-
-MODELS: dict[str, Callable[[int, Zones], Detector]] = {
-    "negative_binomial": NegativeBinomial,
-    "river_gaussian": _river_gaussian,
-}
+MODELS: dict[str, Callable[[int, Zones, int], Detector]] = {"pegel": Kernel}
+"""By bucket length, zones, and the place of the topic among the dimensions."""
 
 
 def build(settings: Settings, only: Literal["counter", "judge"] | None = None) -> Service:
@@ -93,10 +83,12 @@ def halves(
             dimensions=meta.dimensions,
             made_at_ms=identity.made_at_ms,
             max_segments=settings.max_segments,
+            false_pages_per_week=settings.false_pages_per_week,
         )
         country_at = meta.dimensions.index("country") if "country" in meta.dimensions else None
+        topic_at = meta.dimensions.index("topic") if "topic" in meta.dimensions else len(meta.dimensions) - 1
         make: Callable[[], Detector] = functools.partial(
-            MODELS[settings.model], meta.bucket_seconds, Zones(zone_of_country(), country_at)
+            MODELS[settings.model], meta.bucket_seconds, Zones(zone_of_country(), country_at), topic_at
         )
         jobs.append(judge_job(judge_rules, make, meta.partitions))
     loops = [

@@ -10,11 +10,12 @@ from pydantic import ValidationError
 
 from pegel.eventlog.fencing import Fence, Seen, head
 from pegel.eventlog.port import Record
-from pegel.schemas.detection import BucketRecord, SpikeRecord, WindowRecord
+from pegel.schemas.detection import BucketRecord, RollupRecord, SpikeRecord, WindowRecord
 
-Taken = WindowRecord | SpikeRecord | BucketRecord
+Taken = WindowRecord | RollupRecord | SpikeRecord | BucketRecord
 KINDS: Final[dict[str, type[Taken]]] = {
     "window": WindowRecord,
+    "rollup": RollupRecord,
     "spike": SpikeRecord,
     "bucket": BucketRecord,
 }

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement
+from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement, Windows
 
 
 class Detector(Protocol):
@@ -17,14 +17,22 @@ class Detector(Protocol):
         """Name and version, as it stands in windows and spikes."""
         ...
 
-    def add_segments(self, segments: Sequence[tuple[str, ...]]) -> None: ...
-
-    def judge(self, start: int, observed: Ints) -> Judgement:
-        """Score a bucket that begins at `start` (seconds since 1970); observed: contacts, shape (S,)."""
+    @property
+    def history_days(self) -> float:
+        """How long a history the best known segment was learnt from."""
         ...
 
-    def learn(self, start: int, seconds: int, observed: Ints, *, skip: Ints | None = None) -> None:
-        """Learn an interval; skip: indices of segments not to learn (they are in a spike)."""
+    def add_segments(self, segments: Sequence[tuple[str, ...]]) -> None: ...
+
+    def judge(self, start: int, observed: Ints, *, whole: bool = True) -> Judgement:
+        """Score a bucket that begins at `start` (seconds since 1970), and learn it in its time.
+
+        observed: contacts, shape (S,). whole: every partition was there; a bucket that nobody saw whole is not learnt.
+        """
+        ...
+
+    def learn(self, start: int, seconds: int, observed: Ints) -> None:
+        """Learn an interval of the past, before the first bucket judged."""
         ...
 
     def skip_gap(self, buckets: int) -> None:
@@ -35,8 +43,20 @@ class Detector(Protocol):
         """Contacts of an earlier bucket (1: the one judged last) came late: add them to windows that still cover it."""
         ...
 
-    def recent(self, segment: int, buckets: int) -> tuple[Ints, Floats]:
-        """Observed and expected of the segment's last buckets (at most 24 h of them), oldest first."""
+    def windows(self, name: tuple[str, ...]) -> Windows:
+        """The windows of a line (a segment or a roll-up) that end with the bucket judged last."""
+        ...
+
+    def recent(self, name: tuple[str, ...], buckets: int) -> tuple[Ints, Floats]:
+        """Observed and expected of a line's last buckets, oldest first (minutes, if shorter); at most 24 h."""
+        ...
+
+    def over(self, name: tuple[str, ...]) -> None:
+        """A spike of this line is over: what it left of evidence opens no other."""
+        ...
+
+    def members(self, name: tuple[str, ...]) -> Sequence[tuple[str, ...]]:
+        """The segments that make up a line."""
         ...
 
     def state(self) -> dict[str, Any]:

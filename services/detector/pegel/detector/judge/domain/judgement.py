@@ -1,6 +1,8 @@
 """What a detector says of one bucket."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,25 +11,39 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
+class Lines(NamedTuple):
+    """Of R roll-ups: observed and expected contacts in the bucket, and score, shape (R,)."""
+
+    names: Sequence[tuple[str, ...]]
+    observed: Floats
+    expected: Floats
+    score: Floats
+
+
+class Windows(NamedTuple):
+    """Sums that end with the bucket, of W windows, shape (W,). variance: of `observed` when nothing is wrong."""
+
+    seconds: Ints
+    observed: Ints
+    expected: Floats
+    variance: Floats
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Of S segments and W windows that end with the bucket.
+    """Of S segments.
 
-    expected, lower, upper: contacts in the bucket and its 95 % band, shape (S,). window_seconds: the windows' lengths,
-    shortest first, shape (W,). scores: -log10 of each window's tail probability, 0 where the baseline is too young to
-    tell, shape (W, S). window_observed, window_expected: contacts in them, shape (W, S).
+    expected, lower, upper: contacts in the bucket and its 95 % band, shape (S,). score: -log10 of the false pages a
+    week that the whole installation would have if what is as unusual as this paged: 0 is one a week, 1 is one in ten
+    weeks; -inf: no opinion, shape (S,). baseline_days: learnt, own: whether they are enough to stand on, else it is
+    borrowed from others, shape (S,). windows: of one line, by its name (a segment's or a roll-up's).
     """
 
     expected: Floats
     lower: Floats
     upper: Floats
-    window_seconds: Ints
-    scores: Floats
-    window_observed: Ints
-    window_expected: Floats
-
-    @property
-    def score(self) -> Floats:
-        """Of the most telling window, shape (S,)."""
-        best: Floats = self.scores.max(axis=0)
-        return best
+    score: Floats
+    baseline_days: Floats
+    own: NDArray[np.bool_]
+    rollups: Lines
+    windows: Callable[[tuple[str, ...]], Windows]

@@ -19,12 +19,13 @@ from pegel.detector.judge.domain.lines import SMALL_MAX, ClaimLine, CountsLine, 
 from pegel.detector.judge.domain.partition import Partition
 from pegel.detector.judge.domain.reading import Reading, Unreadable
 from pegel.detector.judge.domain.segments import Segments
-from pegel.detector.judge.domain.spikes import CLOSE_SECONDS, SpikeTracker, shortened
+from pegel.detector.judge.domain.spikes import CLOSE_SECONDS, SpikeTracker
+from pegel.detector.judge.domain.telling import facts_of
 from pegel.detector.judge.domain.writing import Writer
 from pegel.schemas.base import LogRecord
 from pegel.schemas.detection import Covered, WindowStatus
 
-STATE_VERSION: Final = "judge/1"
+STATE_VERSION: Final = "judge/2"
 """Of the tree that `Judge.state` gives; a tree of another version is not restored."""
 MISSING_MS: Final = 60_000
 """Wall mode: a partition that has not closed a bucket this long (append time) after the first one did is left out."""
@@ -53,6 +54,7 @@ class Rules:
     dimensions: tuple[str, ...]
     made_at_ms: int
     max_segments: int
+    false_pages_per_week: float = 5.0
 
 
 class Fence(Protocol):
@@ -82,7 +84,6 @@ class _Live(NamedTuple):
     bucket: int
     to: int
     observed: NDArray[np.int32] | None = None
-    skip: Ints | None = None
     whole: bool = True
 
 
@@ -119,7 +120,7 @@ class Judge:
         self._next = self._first
         self._gaps: list[tuple[int, int]] = []
         """Apart and in order."""
-        self._spikes = SpikeTracker(rules.bucket_seconds)
+        self._spikes = SpikeTracker(rules.bucket_seconds, rules.false_pages_per_week)
         self._closings: deque[tuple[int, int]] = deque()
         """Wall mode: (closed_to, append time in ms) of the partition that was first to close so far."""
         self._late: list[tuple[int, list[Row]]] = []
@@ -235,9 +236,7 @@ class Judge:
                 self._detector.skip_gap(live.to - live.bucket)
                 continue
             observed = np.pad(live.observed.astype(np.int64), (0, self._known - len(live.observed)))
-            self._detector.judge(live.bucket * seconds, observed)
-            if live.whole:
-                self._detector.learn(live.bucket * seconds, seconds, observed, skip=live.skip)
+            self._detector.judge(live.bucket * seconds, observed, whole=live.whole)
 
     def _learn(self, history: History) -> None:
         rows = [self._segments.of(segment) for segment in history.segments]
@@ -315,16 +314,13 @@ class Judge:
         observed = np.zeros(self._known, dtype=np.int64)
         np.add.at(observed, numbers, [row[1] for row in rows])
         start = bucket * self._rules.bucket_seconds
-        judgement: Judgement = self._detector.judge(start, np.maximum(observed, 0))
-        spiking = sorted(self._spikes.up)
-        skip = np.array(spiking, dtype=np.int64) if spiking else None
+        # A bucket that nobody saw whole is judged, and not learnt.
+        judgement: Judgement = self._detector.judge(start, np.maximum(observed, 0), whole=not missing)
         kept = np.clip(observed, 0, SMALL_MAX).astype(np.int32)
-        self._keep_live(_Live(bucket, bucket + 1, kept, skip, whole=not missing))
-        # An incident is not learnt, and neither is a bucket that nobody saw whole.
-        if not missing:
-            self._detector.learn(start, self._rules.bucket_seconds, np.maximum(observed, 0), skip=skip)
+        self._keep_live(_Live(bucket, bucket + 1, kept, whole=not missing))
         self._next = bucket + 1
         self._writer.window(bucket, "observed", rows, numbers, self._detector.version, observed, judgement)
+        self._writer.rollups(bucket, self._detector.version, judgement.rollups)
         self._follow_spikes(bucket, observed, judgement)
         self._writer.bucket(bucket, bucket + 1, "observed", missing, self._covered())
 
@@ -383,7 +379,7 @@ class Judge:
             elif self._next is not None:
                 for number, (_, contacts, _) in zip(numbers, rows, strict=True):
                     self._detector.add_late(self._next - bucket, number, contacts)
-                    self._spikes.add_late(number, bucket * self._rules.bucket_seconds, contacts)
+                    self._spikes.add_late(self._segments.names[number], bucket * self._rules.bucket_seconds, contacts)
             self._writer.window(bucket, status, rows, numbers, self._detector.version)
 
     def _number(self, rows: list[Row]) -> list[int]:
@@ -394,12 +390,11 @@ class Judge:
 
     def _follow_spikes(self, bucket: int, observed: Ints, judgement: Judgement) -> None:
         end = (bucket + 1) * self._rules.bucket_seconds
-        for state, spike in self._spikes.follow(end, observed, judgement, self._detector.recent, self._name):
+        names, dimensions = self._segments.names, self._rules.dimensions
+        for state, spike in self._spikes.follow(end, names, observed, judgement, self._detector):
             at = min(end, spike.last_above + CLOSE_SECONDS) if state == "resolved" else end
-            self._writer.spike(state, spike, at, self._detector.version)
+            facts = facts_of(spike, self._detector, dimensions, self._rules.bucket_seconds)
+            self._writer.spike(state, spike, facts, at, self._detector.version)
 
     def _covered(self) -> tuple[Covered, ...]:
         return tuple(p.covered for p in self._partitions if p.covered is not None)
-
-    def _name(self, row: int) -> str:
-        return shortened("/".join(self._segments.names[row]))

@@ -5,16 +5,19 @@ from typing import Any, Final, Literal, cast
 
 import numpy as np
 
-from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement
+from pegel.detector.judge.domain.explaining import Facts, explain
+from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement, Lines
 from pegel.detector.judge.domain.lines import Row
 from pegel.detector.judge.domain.reading import Unreadable
 from pegel.detector.judge.domain.segments import Segments
-from pegel.detector.judge.domain.spikes import Spike, explain
+from pegel.detector.judge.domain.spikes import Spike
 from pegel.schemas.base import LogRecord, Origin
 from pegel.schemas.detection import (
     Additions,
     BucketRecord,
+    Carried,
     Covered,
+    RollupRecord,
     SpikeRecord,
     SpikeState,
     WindowRecord,
@@ -24,8 +27,11 @@ from pegel.schemas.rejected import FieldError, RejectedRecord
 
 PART_BYTES: Final = 200 * 1024
 """Of a record, for its segments and for its rows: together below the 512 KiB that a record of ours may have."""
-SEGMENT_BYTES, ROW_BYTES = 80, 50
+SEGMENT_BYTES, ROW_BYTES = 100, 50
 """Numbers of a segment and of a row, beside their words."""
+SCORE_MIN: Final = -9.0
+"""What is written where there is no opinion, or none worth a name."""
+CARRIERS_MAX: Final = 50
 ALWAYS: Final = 32
 """So few of either fit in any case: none is larger than 6 KiB."""
 
@@ -103,7 +109,9 @@ class Writer:
                 "expected": rounded(judgement.expected[span]),
                 "lower": rounded(judgement.lower[span]),
                 "upper": rounded(judgement.upper[span]),
-                "score": rounded(judgement.score[span]),
+                "score": rounded(np.maximum(judgement.score[span], SCORE_MIN)),
+                "baseline_source": tuple("own" if own else "borrowed" for own in judgement.own[span].tolist()),
+                "baseline_days": tuple(judgement.baseline_days[span].astype(np.int64).tolist()),
             }
         self._outputs.append(
             WindowRecord.model_construct(
@@ -126,15 +134,33 @@ class Writer:
             )
         )
 
-    def spike(self, state: SpikeState, spike: Spike, end: int, model: str) -> None:
+    def rollups(self, bucket: int, model: str, lines: Lines) -> None:
+        """The roll-ups' scores; a large number of them is split."""
+        some = self._segments_a_record(len(lines.names))
+        for first in range(0, len(lines.names), some):
+            part = slice(first, first + some)
+            self._outputs.append(
+                RollupRecord.model_construct(
+                    origin=self._origin(),
+                    bucket=bucket,
+                    start=self._at(bucket),
+                    model=model,
+                    segments=tuple(lines.names[part]),
+                    observed=tuple(lines.observed[part].astype(np.int64).tolist()),
+                    expected=rounded(lines.expected[part]),
+                    score=rounded(np.maximum(lines.score[part], SCORE_MIN)),
+                )
+            )
+
+    def spike(self, state: SpikeState, spike: Spike, facts: Facts, end: int, model: str) -> None:
         """A spike as it stands at `end` (seconds since 1970)."""
-        segment = self._segments.names[spike.row]
+        name = ", ".join(value for value in reversed(spike.line) if value != "*") or "everything"
         self._outputs.append(
             SpikeRecord(
                 origin=self._origin(),
                 spike_id=spike.spike_id,
                 state=state,
-                segment=segment,
+                segment=spike.line,
                 at=datetime.fromtimestamp(end, UTC),
                 onset=datetime.fromtimestamp(spike.onset, UTC),
                 opened_at=datetime.fromtimestamp(spike.opened_at, UTC),
@@ -142,11 +168,20 @@ class Writer:
                 # Amendments take contacts out again, and sums of floats drift: neither makes a count negative.
                 observed=max(0, spike.window_observed),
                 expected=max(0.0, round(spike.window_expected, 4)),
+                lower=round(facts.lower, 4),
+                upper=round(facts.upper, 4),
                 observed_since_onset=max(0, spike.observed),
                 expected_since_onset=max(0.0, round(spike.expected, 4)),
                 score=round(spike.score, 3),
+                rarity_weeks=round(facts.rarity_weeks, 1),
+                trend=facts.trend,
+                carried_by=tuple(
+                    Carried(dimension=one.dimension, value=one.value, share=round(one.share, 4))
+                    for one in facts.carriers[:CARRIERS_MAX]
+                ),
                 model=model,
-                explanation=explain(spike, ", ".join(reversed(segment)), end=end),
+                explanation=explain(spike, name, end=end, facts=facts),
+                explanation_de=explain(spike, name, end=end, facts=facts, language="de"),
             )
         )
 

@@ -1,0 +1,371 @@
+"""The detector that pages: a baseline learnt a day late, negative-binomial evidence, roll-ups on added evidence.
+
+All segments are arrays, and one step is a few vectorised operations. Evidence is weighed in steps of 5 minutes whatever
+the bucket: within a step each bucket adds what has come so far, so that a score is there every bucket, and the end of
+the step makes it lasting. Methods and measurements: docs/detection.md. Implements judge.ports.Detector.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from pegel.detector.judge.domain import evidence, promise
+from pegel.detector.judge.domain.baseline import DAY_HOURS, Baseline
+from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement, Lines, Windows
+from pegel.detector.judge.domain.rings import Rings
+from pegel.detector.judge.domain.rollups import RollUps
+from pegel.detector.judge.domain.seasons import SLOT_SECONDS, LocalTimes, Zones
+
+HOUR: Final = 3600
+WINDOW_DISPERSION: Final = np.array([0.10, 0.05, 0.03, 0.02, 0.015])
+"""Thought of windows of 15 min, 1 h, 3 h, 6 h, 24 h before any was seen: relative variance beyond Poisson."""
+SHRINK: Final = 400.0
+"""Contacts that such a thought is worth."""
+DISPERSION_DAYS: Final = 14.0
+FAR: Final = 3.5
+"""Standard deviations at which a window stands out: what lies in it is not learnt at once."""
+LASTING_HOURS, LASTING_DOWN_HOURS = 24.0, 44.0
+"""A deviation that has lasted so long moves what is expected at once; it will be learnt when it is a day old."""
+LASTING_MEMORY_STEPS: Final = 96.0
+RECENT_LAG, RECENT_MEMORY_STEPS = 3, 24.0
+"""What the last hours say of the slow noise, without the last quarter of an hour."""
+RECENT_DOWN, RECENT_UP = 0.5, 2.0
+"""So many standard deviations of it are believed at most, downwards and upwards."""
+MARGIN, ROLLUP_MARGIN = 0.7, 0.25
+BASELINE_VARIANCE: Final = 0.005
+"""What the baseline is wrong by beyond its own doubt."""
+BAND: Final = 1.96
+OWN_DAYS: Final = 7.0
+YOUNG_DAYS: Final = 1.0
+"""Before so much was learnt there is no opinion."""
+_SUMS: Final = (
+    "window_moments", "bucket_moments", "recent", "recent_moments", "regression", "lasting", "up_hours", "down_hours",
+    "stood_out", "paths", "peaks", "rollup_paths", "rollup_peaks", "last_steps", "last_expected"
+)  # fmt: skip
+_STEP: Final = ("factor", "size", "step_observed", "step_expected")
+
+
+class Kernel:
+    """Keeps everything of S segments and their R roll-ups."""
+
+    version = "pegel/1"
+
+    def __init__(self, bucket_seconds: int, zones: Zones, topic_at: int = -1) -> None:
+        self._bucket_seconds = bucket_seconds
+        self._step_seconds = max(SLOT_SECONDS, bucket_seconds)
+        self._steps_per_day = 86_400 / self._step_seconds
+        self._segments: list[tuple[str, ...]] = []
+        self._numbers: dict[tuple[str, ...], int] = {}
+        self._times, self._rollups, self._rings = LocalTimes(zones), RollUps(), Rings(bucket_seconds)
+        self._baseline = Baseline(self._times, self._rollups, topic_at)
+        self._windows = len(self._rings.seconds)
+        self._step: int | None = None
+        lifts = len(evidence.LIFTS)
+        self._window_moments = np.zeros((self._windows, 2, 0))
+        """Running sums of a window's squared deviation beyond chance, and of its squared expectation."""
+        self._bucket_moments = np.zeros((2, 0))
+        self._recent = np.zeros((2, 0))
+        self._recent_moments = np.zeros((2, 0))
+        self._regression = np.zeros((2, 0))
+        self._lasting = np.zeros((2, 0))
+        self._up_hours, self._down_hours = np.zeros(0), np.zeros(0)
+        self._stood_out = np.zeros((DAY_HOURS + 1, 0), dtype=np.int8)
+        self._partial = np.zeros(DAY_HOURS + 1, dtype=bool)
+        """Hours that nobody saw whole."""
+        self._paths, self._rollup_paths = (np.zeros((lifts, 0)) for _ in range(2))
+        self._peaks, self._rollup_peaks = np.zeros(0), np.zeros(0)
+        self._last_steps = np.zeros((RECENT_LAG, 0))
+        self._last_expected = np.zeros((RECENT_LAG, 0))
+        self._factor, self._size = np.zeros(0), np.zeros(0)
+        self._step_observed, self._step_expected = np.zeros(0), np.zeros(0)
+
+    @property
+    def rollups(self) -> Sequence[tuple[str, ...]]:
+        return self._rollups.names
+
+    def add_segments(self, segments: Sequence[tuple[str, ...]]) -> None:
+        new = len(segments)
+        if not new:
+            return
+        rollups = len(self._rollups.names)
+        for segment in segments:
+            self._numbers[segment] = len(self._segments)
+            self._segments.append(segment)
+        self._times.add_segments(list(segments))
+        self._rollups.add_segments(segments)
+        self._rings.add_segments(new)
+        self._baseline.add_segments(new)
+
+        def wider(name: str, count: int, fill: float = 0.0) -> None:
+            array = getattr(self, f"_{name}")
+            more = np.full((*array.shape[:-1], count), fill, dtype=array.dtype)
+            setattr(self, f"_{name}", np.concatenate([array, more], axis=-1))
+
+        for name in (*_SUMS, *_STEP):
+            if not name.startswith("rollup"):
+                nothing = evidence.NOTHING if name in {"paths", "peaks"} else 1.0 if name in {"factor", "size"} else 0.0
+                wider(name, new, nothing)
+        self._regression[:, -new:] = [[0.5], [1.0]]
+        for name in ("rollup_paths", "rollup_peaks"):
+            wider(name, len(self._rollups.names) - rollups, evidence.NOTHING)
+        if self._step is not None:
+            self._find_factor()
+
+    def judge(self, start: int, observed: Ints, *, whole: bool = True) -> Judgement:
+        expected = self._enter(start, self._bucket_seconds)
+        if not whole:  # its hour is not learnt when it is a day old
+            self._partial[start // HOUR % (DAY_HOURS + 1)] = True
+        self._push(start, self._bucket_seconds, observed, expected)
+        paths, rollup_paths = self._weigh(start + self._bucket_seconds)
+        expected = expected * self._factor
+        variance = expected + expected**2 * (1 / self._size + self._baseline.doubt)
+        width = BAND * np.sqrt(variance)
+        segments = np.where(self._baseline.learnt_days >= YOUNG_DAYS, evidence.score(paths), -np.inf)
+        rollups = evidence.score(rollup_paths) if rollup_paths.size else np.zeros(0)
+        sums = self._rollups.sums(np.stack([observed.astype(np.float64), expected]))
+        return Judgement(
+            expected=expected,
+            lower=np.maximum(0.0, expected - width),
+            upper=expected + width,
+            score=promise.SEGMENTS.score(segments, len(segments)),
+            baseline_days=self._baseline.learnt_days,
+            own=self._baseline.learnt_days >= OWN_DAYS,
+            rollups=Lines(
+                self._rollups.names, sums[0], sums[1], promise.ROLLUPS.score(rollups, len(self._rollups.names))
+            ),
+            windows=self.windows,
+        )
+
+    def learn(self, start: int, seconds: int, observed: Ints) -> None:
+        """Of the past: as if it had been judged, in steps of its own length."""
+        step = min(seconds, self._step_seconds)
+        parts, at = max(1, seconds // step), start
+        for number in range(parts):
+            part = observed // parts + (number < observed % parts)
+            cells = max(1, step // self._rings.cell_seconds)
+            for cell in range(cells):
+                at = start + number * step + cell * (step // cells)
+                some = part // cells + (cell < part % cells)
+                expected = self._enter(at, step // cells)
+                self._push(at, step // cells, some, expected)
+            if (at + step // cells) % self._step_seconds == 0:
+                self._weigh(at + step // cells)
+
+    def skip_gap(self, buckets: int) -> None:
+        """Nothing is done: what comes next says by its time that nobody observed what lies between."""
+
+    def add_late(self, buckets_ago: int, segment: int, contacts: int) -> None:
+        if self._rings.cell is not None and self._end is not None:
+            self._rings.add_late(self._end - buckets_ago * self._bucket_seconds, segment, contacts)
+
+    _end: int | None = None
+
+    def windows(self, name: tuple[str, ...]) -> Windows:
+        """Those of a line that end with the bucket judged last."""
+        rows = self.rows(name)
+        observed = self._rings.observed_sums[:, rows]
+        expected = np.maximum(self._rings.expected_sums[:, rows], 1e-3)
+        spread = self._window_dispersion()[:, rows] + self._baseline.doubt[rows]
+        variance = (expected + expected**2 * spread).sum(axis=1)
+        return Windows(self._rings.window_seconds(), observed.sum(axis=1), expected.sum(axis=1), variance)
+
+    def rows(self, name: tuple[str, ...]) -> Ints:
+        """The segments that make up a line."""
+        number = self._numbers.get(name)
+        if number is not None:
+            return np.array([number], dtype=np.int64)
+        return self._rollups.members(self._rollups.names.index(name))
+
+    def over(self, name: tuple[str, ...]) -> None:
+        number = self._numbers.get(name)
+        paths, peaks = self._paths, self._peaks
+        if number is None:
+            number, paths, peaks = self._rollups.names.index(name), self._rollup_paths, self._rollup_peaks
+        paths[:, number] = np.minimum(paths[:, number], 0.0)
+        peaks[number] = 0.0
+
+    def members(self, name: tuple[str, ...]) -> Sequence[tuple[str, ...]]:
+        return [self._segments[row] for row in self.rows(name).tolist()]
+
+    @property
+    def history_days(self) -> float:
+        return float(self._baseline.learnt_days.max(initial=0.0))
+
+    def recent(self, name: tuple[str, ...], buckets: int) -> tuple[Ints, Floats]:
+        return self._rings.recent(self.rows(name), buckets * self._bucket_seconds)
+
+    # --- a step -------------------------------------------------------------------------------------------------
+
+    def _enter(self, start: int, seconds: int) -> Floats:
+        """Begin what begins with this bucket; gives the baseline's contacts in it, (S,)."""
+        hour, step = start // HOUR, start // self._step_seconds
+        before = self._baseline.hour
+        if before != hour:
+            if before is not None:
+                for past in range(max(before, hour - DAY_HOURS - 1) + 1, hour + 1):
+                    self._learn_hour(past - DAY_HOURS - 1)
+                    self._stood_out[past % (DAY_HOURS + 1)] = 0
+                    self._partial[past % (DAY_HOURS + 1)] = False
+            self._baseline.enter(hour)
+        if self._step != step:
+            if self._step is not None:
+                self._begin_step(step - self._step)
+            self._step = step
+            self._step_observed[:], self._step_expected[:] = 0.0, 0.0
+            self._find_factor()
+        self._end = start + seconds
+        first, last = start % HOUR / SLOT_SECONDS, (start % HOUR + seconds) / SLOT_SECONDS
+        if last - first <= 1:
+            return np.asarray(self._baseline.rates[int(first)] * (seconds / SLOT_SECONDS))
+        return np.asarray(self._baseline.rates[int(first) : int(last)].sum(axis=0))
+
+    def _learn_hour(self, hour: int) -> None:
+        if self._partial[hour % (DAY_HOURS + 1)]:
+            return
+        counts, covered = self._rings.hour(hour * HOUR)
+        self._baseline.learn(
+            hour,
+            counts,
+            covered,
+            self._stood_out[hour % (DAY_HOURS + 1)].astype(np.int64),
+            np.maximum(self._up_hours, self._down_hours),
+        )
+
+    def _begin_step(self, steps: int) -> None:
+        """What the step three before says of the slow noise enters now. steps: how many have passed."""
+        keep = np.exp(-steps / RECENT_MEMORY_STEPS)
+        self._recent *= keep
+        if steps == 1:
+            self._recent += np.stack([self._last_steps[0], self._last_expected[0]])
+        else:  # nobody observed what lies between: no step lies three before
+            self._last_steps[:], self._last_expected[:] = 0.0, 0.0
+        e = self._recent[1]
+        keep_memory = np.exp(-1 / (DISPERSION_DAYS * self._steps_per_day))
+        beyond = np.minimum((self._recent[0] - e) ** 2, 9 * (e + 0.08 * e**2)) - e / (1 + np.exp(-1 / 24))
+        self._recent_moments = keep_memory * self._recent_moments + np.stack([beyond, e**2]) / 12
+
+    def _slow_noise(self) -> tuple[Floats, Floats]:
+        """What the last hours say: relative deviation as it is to be believed, and its standard deviation, (S,)."""
+        moments = self._recent_moments
+        variance = np.clip((moments[0] + 0.05 * SHRINK) / (moments[1] + SHRINK), 1e-4, 0.3)
+        raw = (self._recent[0] - self._recent[1]) * variance / (1 + variance * self._recent[1])
+        return raw, np.sqrt(variance)
+
+    def _find_factor(self) -> None:
+        """What the baseline is multiplied with in this step, and the size of the counts' distribution."""
+        raw, sd = self._slow_noise()
+        slope = np.clip(self._regression[0] / self._regression[1], 0, 1)
+        self._factor = 1 + slope * np.clip(raw, -RECENT_DOWN * sd, RECENT_UP * sd)
+        lasting = (self._up_hours > LASTING_HOURS) | (self._down_hours > LASTING_DOWN_HOURS)
+        self._factor = np.where(lasting, (self._lasting[0] + 5) / (self._lasting[1] + 5), 1.0) * self._factor
+        moments = self._bucket_moments
+        self._size = 1 / np.clip((moments[0] + 0.4 * SHRINK) / (moments[1] + 5 * SHRINK), 0.005, 1.0)
+
+    def _push(self, start: int, seconds: int, observed: Ints, expected: Floats) -> None:
+        """Let a bucket, or a part of one, enter the windows and its step."""
+        self._rings.push(start, seconds, observed, expected)
+        self._step_observed += observed
+        self._step_expected += expected
+
+    def _weigh(self, end: int) -> tuple[Floats, Floats]:
+        """The paths with what has come of the step until `end`; they last when it is whole."""
+        into = end % self._step_seconds
+        part = into / self._step_seconds if into else 1.0
+        y, m = self._step_observed, self._step_expected * self._factor
+        doubt = np.sqrt(self._baseline.doubt + BASELINE_VARIANCE)
+        judged = self._baseline.learnt_days >= YOUNG_DAYS
+        own = judged * evidence.increments(y, m * (1 + MARGIN * doubt), self._size)
+        paths = evidence.added(self._paths, own, part)
+        summed = judged * evidence.increments(y, m * (1 + ROLLUP_MARGIN * doubt), self._size)
+        summed = np.clip(summed, -evidence.CLIP, evidence.CLIP)
+        rollup_paths = evidence.added(self._rollup_paths, self._rollups.sums(summed), part)
+        if not into:
+            self._paths, self._rollup_paths = paths, rollup_paths
+            evidence.begun_again(paths, self._peaks)
+            evidence.begun_again(rollup_paths, self._rollup_peaks)
+            self._end_step()
+        return paths, rollup_paths
+
+    def _window_dispersion(self) -> Floats:
+        moments = self._window_moments
+        expected = np.maximum(self._rings.expected_sums, 1e-3)
+        prior = SHRINK * (2 + 1 / expected)
+        thought = WINDOW_DISPERSION[-self._windows :, None] if self._windows else np.zeros((0, 1))
+        return np.maximum((moments[:, 0] + thought * prior) / (moments[:, 1] + prior), 0.0)
+
+    def _end_step(self) -> None:
+        y, mu = self._step_observed.copy(), self._step_expected.copy()
+        keep = np.exp(-1 / (DISPERSION_DAYS * self._steps_per_day))
+        self._note_windows(keep)
+        self._note_noise(y, mu, keep)
+        self._last_steps = np.concatenate([self._last_steps[1:], y[None]])
+        self._last_expected = np.concatenate([self._last_expected[1:], mu[None]])
+        fade = np.exp(-1 / LASTING_MEMORY_STEPS)
+        self._lasting = fade * self._lasting + np.stack([y, mu])
+
+    def _note_windows(self, keep: float) -> None:
+        """How far each window lies from its expectation, and what that says of the hours in it."""
+        observed, expected = np.maximum(self._rings.observed_sums, 0), np.maximum(self._rings.expected_sums, 1e-3)
+        spread = self._window_dispersion() + self._baseline.doubt
+        variance = expected + expected**2 * spread
+        away = 2 * (np.sqrt(observed + 0.375) - np.sqrt(expected + 0.375)) / np.sqrt(variance / expected)
+        calm = np.abs(away) < FAR
+        lengths = np.array(self._rings.seconds) / self._step_seconds
+        moments = np.stack([np.minimum((observed - expected) ** 2, 9 * variance) - expected, expected**2], axis=1)
+        kept = np.where(calm, keep, 1.0)[:, None]
+        self._window_moments = kept * self._window_moments + calm[:, None] * moments / lengths[:, None, None]
+        up, down = np.zeros(len(self._segments), dtype=bool), np.zeros(len(self._segments), dtype=bool)
+        mature = self._baseline.learnt_days > OWN_DAYS
+        for number, seconds in enumerate(self._rings.seconds):
+            hits = np.flatnonzero((np.abs(away[number]) > (FAR if number else FAR + 1)) & mature)
+            if not len(hits):
+                continue
+            sign = np.sign(away[number, hits]).astype(np.int8)
+            first = (self._end or 0) - seconds
+            for hour in range(first // HOUR, ((self._end or 1) - 1) // HOUR + 1):
+                self._stood_out[hour % (DAY_HOURS + 1), hits] = sign
+            if seconds >= 6 * HOUR:
+                up[hits[sign > 0]], down[hits[sign < 0]] = True, True
+        hours = self._step_seconds / HOUR
+        # What has turned round in the last hours is over, however a whole day still looks.
+        last = away[min(1, self._windows - 1)] if self._windows else np.zeros(0)
+        self._up_hours = np.where(up, self._up_hours + hours, np.maximum(0, self._up_hours - 12 * hours))
+        self._down_hours = np.where(down & (last < 0.5), self._down_hours + hours, 0.0)
+
+    def _note_noise(self, y: Floats, mu: Floats, keep: float) -> None:
+        """Learn the over-dispersion of a step, and how far the last hours carry into it."""
+        raw, sd = self._slow_noise()
+        slope = np.clip(self._regression[0] / self._regression[1], 0, 1)
+        expected = mu * (1 + slope * np.clip(raw, -RECENT_DOWN * sd, RECENT_UP * sd))
+        calm = np.abs(raw) < 3 * sd
+        believed = np.clip(raw, -RECENT_DOWN * sd, sd)
+        weighed = calm / (1 + 0.1 * mu) * np.stack([(y - mu) * believed, mu * believed**2])
+        self._regression = np.where(calm, keep, 1.0) * self._regression + weighed
+        beyond = np.minimum((y - expected) ** 2, 9 * (mu + 0.2 * mu**2) + 9)
+        self._bucket_moments = keep * self._bucket_moments + np.stack([beyond - expected, expected**2])
+
+    # --- state --------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        arrays = {name: getattr(self, f"_{name}").copy() for name in (*_SUMS, *_STEP)}
+        return {
+            "segments": list(self._segments),
+            "step": self._step,
+            "end": self._end,
+            "partial": self._partial.copy(),
+            "rings": self._rings.state(),
+            "baseline": self._baseline.state(),
+            **arrays,
+        }
+
+    def restore(self, tree: Mapping[str, Any]) -> None:
+        self.add_segments([tuple(segment) for segment in tree["segments"]])
+        self._step, self._end, self._partial = tree["step"], tree["end"], tree["partial"]
+        self._rings.restore(tree["rings"])
+        self._baseline.restore(tree["baseline"])
+        for name in (*_SUMS, *_STEP):
+            made, saved = getattr(self, f"_{name}"), tree[name]
+            if saved.shape != made.shape or saved.dtype != made.dtype:
+                raise ValueError(f"{name} is of shape {saved.shape}, not {made.shape}: a state of other rules")
+            setattr(self, f"_{name}", saved)
