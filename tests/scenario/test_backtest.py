@@ -109,6 +109,40 @@ def test_models_side_by_side(here: runs.Place, pegel: runs.InProcess) -> None:
     assert [line.split()[0] for line in table[1:]] == ["pegel", "river.anomaly.GaussianScorer"]
 
 
+def test_two_estimators_of_river_side_by_side(here: runs.Place, pegel: runs.InProcess) -> None:
+    bank(here.folder / "bank.csv.gz")
+    names = ["river.anomaly.HalfSpaceTrees", "river.time_series.HoltWinters"]
+    models = [part for name in names for part in ("--model", name)]
+    done = pegel("backtest", "bank.csv.gz", *ARGUMENTS, *models, "--bucket", "1h", "--alarms", "alarms.csv")
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()[:2]] == names
+    assert "504 buckets of 1 hour, of which 168 were judged; 6 segments and 0 roll-ups" in done.stdout
+    table = [line.split() for line in done.stdout.splitlines()[2:]]
+    assert table[0] == ["model", "pages", "a", "week", "seconds"]
+    assert [line[0] for line in table[1:]] == names
+    pages = int(table[1][1])
+    assert len((here.folder / "alarms.csv").read_text().splitlines()) == 1 + pages
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("river.metrics.MAE", "river.metrics.MAE has no learn_one; "),
+        (
+            "river.cluster.KMeans",
+            "river.cluster.KMeans has no score_one, as an anomaly detector has, and no forecast, as a forecaster has; ",
+        ),
+    ],
+)
+def test_an_estimator_without_a_method_is_refused_by_its_name(
+    here: runs.Place, pegel: runs.InProcess, model: str, said: str
+) -> None:
+    rows(here.folder / "a.csv")
+    done = pegel("backtest", "a.csv", "--model", model)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"--model {model}: {said}")
+
+
 def rows(path: Path) -> None:
     path.write_text("ts,country,topic\n2024-11-04T00:00:00Z,ES,atm\n2024-11-05T00:00:00Z,ES,atm\n")
 

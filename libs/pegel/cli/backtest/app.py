@@ -19,7 +19,7 @@ from pegel.cli.backtest.curves import Curves
 from pegel.cli.backtest.holidays import make_holidays
 from pegel.cli.backtest.labels import Label, judged, read_labels
 from pegel.cli.backtest.lengths import bucket_seconds_of, seconds_of
-from pegel.cli.backtest.models import NO_HOLIDAYS, chosen
+from pegel.cli.backtest.models import KNOW_HOLIDAYS, chosen
 from pegel.cli.backtest.reading import Read, read_counts
 from pegel.cli.backtest.results import Result, side_by_side, summary
 from pegel.cli.backtest.running import Factory, Listener, Model, Setting, run
@@ -97,8 +97,9 @@ def _backtest(options: Options, console: Console) -> int:
     prices = _prices(options, counts)
     setting = Setting(bucket_seconds, dimensions, zones.of, holidays, options.false_pages_per_week)
     if holidays.source != "none":
-        for name in NO_HOLIDAYS.intersection(factories):
-            console.print(f"{name}: takes a holiday for any other day", markup=False)
+        for name in factories:
+            if name not in KNOW_HOLIDAYS:
+                console.print(f"{name}: takes a holiday for any other day", markup=False)
     results: list[Result] = []
     first: _Watched | None = None
     for name, factory in factories.items():

@@ -19,7 +19,7 @@ MakeDetector = Callable[[int, Zones], Any]
 """A judge.ports.Detector of a bucket's length and the segments' zones."""
 
 
-class _ZonesOf(Zones):
+class ZonesOf(Zones):
     """Zones as the back-test has them, for detectors that ask by segment."""
 
     def __init__(self, zone_of: Callable[[tuple[str, ...]], str]) -> None:
@@ -41,7 +41,7 @@ class DetectorModel:
     def __init__(self, name: str, setting: Setting, make: MakeDetector) -> None:
         self.name = name
         self._seconds = setting.bucket_seconds
-        self._detector = make(setting.bucket_seconds, _ZonesOf(setting.zone_of))
+        self._detector = make(setting.bucket_seconds, ZonesOf(setting.zone_of))
         self._spikes = SpikeTracker(setting.bucket_seconds)
         self._bar = -math.log10(setting.false_pages_per_week)
         self._names: list[tuple[str, ...]] = []
