@@ -120,6 +120,7 @@ def test_two_estimators_of_river_side_by_side(here: runs.Place, pegel: runs.InPr
     table = [line.split() for line in done.stdout.splitlines()[2:]]
     assert table[0] == ["model", "pages", "a", "week", "seconds"]
     assert [line[0] for line in table[1:]] == names
+    assert "HoltWinters: had seen too little to judge 7.0 of the days after --history" in done.stderr
     pages = int(table[1][1])
     assert len((here.folder / "alarms.csv").read_text().splitlines()) == 1 + pages
 

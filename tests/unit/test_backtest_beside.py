@@ -21,13 +21,13 @@ from support.backtests import ATM, MONDAY, WORDS, counts_of, setting
 CARDS = ("PT", "cards")
 BUCKET = 900
 DAY = 96
-DAYS = 17
-JUMP = slice(15 * DAY + 40, 15 * DAY + 46)
-"""10:00 to 11:30 of the 16th day."""
+DAYS = 24
+JUMP = slice(22 * DAY + 40, 22 * DAY + 46)
+"""10:00 to 11:30 of the 23rd day."""
 
 
 def rows() -> dict[tuple[str, ...], Sequence[int]]:
-    """Two weeks of Poisson counts of 8 a bucket, and five times as many of cash machines for 90 minutes."""
+    """Poisson counts of 8 a bucket, and five times as many of cash machines for 90 minutes."""
     counts = np.random.default_rng(3).poisson(8, (DAYS * DAY, 2))
     counts[JUMP, 0] = 40
     return {ATM: counts[:, 0].tolist(), CARDS: counts[:, 1].tolist()}
@@ -72,7 +72,7 @@ def test_it_is_explained_by_its_last_hour_and_since_its_onset() -> None:
     assert opened.expected == pytest.approx(32, rel=0.05)
     assert opened.explanation == (
         f"ES/atm: {opened.observed} contacts in 1 hour where {opened.expected:.0f} are usual;"
-        f" 40 contacts since 2024-11-19T10:{(last - 1) % 4 * 15:02}:00Z where 8 are usual."
+        f" 40 contacts since 2024-11-26T10:{(last - 1) % 4 * 15:02}:00Z where 8 are usual."
     )
 
 
@@ -87,9 +87,9 @@ def test_a_rarer_setting_asks_for_a_higher_score() -> None:
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_what_comes_later_changes_no_score_and_no_page(name: str) -> None:
     _, events, scores = stepped(name)
-    _, cut_events, cut_scores = stepped(name, days=16)
+    _, cut_events, cut_scores = stepped(name, days=23)
     assert np.isfinite(cut_scores[-1])
-    assert repr(scores[: 16 * DAY]) == repr(cut_scores)
+    assert repr(scores[: 23 * DAY]) == repr(cut_scores)
     assert events[: len(cut_events)] == cut_events
 
 
@@ -107,10 +107,10 @@ def test_scores_and_report_do_without_a_band(tmp_path: Path) -> None:
     curves = Curves(alarms)
     with Scores(tmp_path / "s.csv", counts.dimensions) as scores:
         model = EstimatorModel("river.anomaly.GaussianScorer", setting(BUCKET))
-        ran = run(model, counts, 14 * DAY, [alarms, curves, scores], lambda _: None)
+        ran = run(model, counts, 21 * DAY, [alarms, curves, scores], lambda _: None)
     assert (tmp_path / "s.csv").read_text().splitlines()[-1].split(",")[5:7] == ["NaN", "NaN"]
     subject = Subject(
-        "calls.csv", counts, counts.start + 14 * DAY * BUCKET, 1.0, WORDS, lambda _: "UTC", lambda _: None
+        "calls.csv", counts, counts.start + 21 * DAY * BUCKET, 1.0, WORDS, lambda _: "UTC", lambda _: None
     )
     page = render(subject, [Result(ran, tuple(alarms.found), None, 1.0, BUCKET)], curves, dict.fromkeys(SETTINGS, 1))
     assert page.count("<svg") == 1 + len(alarms.found) > 1

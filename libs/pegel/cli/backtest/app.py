@@ -22,7 +22,7 @@ from pegel.cli.backtest.lengths import bucket_seconds_of, seconds_of
 from pegel.cli.backtest.models import KNOW_HOLIDAYS, chosen
 from pegel.cli.backtest.reading import Read, read_counts
 from pegel.cli.backtest.results import Result, side_by_side, summary
-from pegel.cli.backtest.running import Factory, Listener, Model, Setting, run
+from pegel.cli.backtest.running import Factory, Listener, Model, Setting, Silence, run
 from pegel.cli.backtest.scores import Scores
 from pegel.cli.backtest.sensitivity import Sensitivity
 from pegel.cli.backtest.sentences import Words
@@ -127,13 +127,14 @@ class _Watched:
         self.alarms = Alarms()
         self.curves = Curves(self.alarms)
         self.sensitivity = Sensitivity(bucket_seconds)
+        self._silence = Silence()
 
     def run(
         self, name: str, model: Model, counts: Counts, place: int, labels: list[Label] | None, console: Console
     ) -> Result:
         """place: of the first judged bucket."""
         began = time.perf_counter()
-        listeners: list[Listener] = [self.alarms]
+        listeners: list[Listener] = [self.alarms, self._silence]
         with ExitStack() as stack:
             if self._options and self._options.scores:
                 listeners.append(stack.enter_context(Scores(self._options.scores, self._dimensions)))
@@ -141,6 +142,9 @@ class _Watched:
                 listeners += [self.curves, self.sensitivity]
             show = stack.enter_context(_progress(console, name, counts.buckets))
             ran = run(model, counts, place, listeners, show)
+        if self._silence.buckets:
+            days = self._silence.buckets * self._seconds / 86_400
+            console.print(f"{name}: had seen too little to judge {days:.1f} of the days after --history", markup=False)
         found, verdict = self.alarms.found, None
         if labels is not None:
             begin = counts.start + place * self._seconds
