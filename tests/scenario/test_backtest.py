@@ -144,6 +144,30 @@ def test_an_estimator_without_a_method_is_refused_by_its_name(
     assert done.stderr.startswith(f"--model {model}: {said}")
 
 
+def test_a_series_without_a_segment(here: runs.Place, pegel: runs.InProcess) -> None:
+    rng, lines = np.random.default_rng(3), ["timestamp,value"]
+    for place in range(21 * 288):
+        at = MONDAY + timedelta(minutes=5 * place)
+        failing = FAILS_AT <= at < FAILS_AT + FAILS_FOR
+        lines.append(f"{at:%Y-%m-%d %H:%M:%S},{60 if failing else rng.poisson(9)}")
+    (here.folder / "tweets.csv").write_text("\n".join(lines))
+    (here.folder / "labels.csv").write_text(f"onset,end\n{FAILS_AT.isoformat()},{(FAILS_AT + FAILS_FOR).isoformat()}\n")
+    done = pegel(
+        "backtest", "tweets.csv", "--segment", "", "--count", "value", "--tz", "UTC", "--history", "14d",
+        "--labels", "labels.csv", "--scores", "s.csv", "--alarms", "a.csv", "--report", "r.html",
+    )  # fmt: skip
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert "contacts in 1 segments" not in done.stderr
+    assert "2,016 were judged; 1 segment and " in done.stdout
+    assert "found 1 of 1" in done.stdout
+    first = (here.folder / "s.csv").read_text().splitlines()[:2]
+    assert first[0].startswith("bucket_start,segment,observed,")
+    assert first[1].startswith("2024-11-18T00:00:00Z,all,")
+    report = (here.folder / "r.html").read_text("utf-8")
+    assert "All rows are one segment, counted every 5 minutes." in report
+    assert "Everything: " in report
+
+
 def rows(path: Path) -> None:
     path.write_text("ts,country,topic\n2024-11-04T00:00:00Z,ES,atm\n2024-11-05T00:00:00Z,ES,atm\n")
 
@@ -153,6 +177,8 @@ def rows(path: Path) -> None:
     [
         (("--segment", "land"), "--segment land: a.csv has no column land; it has ts, country, topic"),
         (("--count", "n"), "--count n: a.csv has no column n; it has ts, country, topic"),
+        (("--segment", ","), "--segment ,: names no column"),
+        (("--segment", "", "--tz-by", "topic"), "--tz-by topic: is none of the segment's columns (none)"),
         ((), "--history 28d: the file covers 1.0 days, so nothing is left to judge; give less"),
         (("--bucket", "7m"), "--bucket 7m: an hour must be a whole number of buckets: 1m, 5m, 15m or 1h"),
         (("--false-pages-per-week", "0"), "--false-pages-per-week 0: must be more than 0"),

@@ -161,7 +161,9 @@ def backtest(
     time: Annotated[
         str | None, typer.Option(metavar="COL", help="Column of times; occurred_at, ts or time when there is one.")
     ] = None,
-    segment: Annotated[str, typer.Option(metavar="COL,COL", help="Columns that make a segment.")] = "country,topic",
+    segment: Annotated[
+        str, typer.Option(metavar="COL,COL", help="Columns that make a segment; '': all is one.")
+    ] = "country,topic",
     count: Annotated[
         str | None, typer.Option(metavar="COL", help="Column of counts; without one a row is one contact.")
     ] = None,

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from pegel.cli.backtest.alarms import Alarms, write_alarms
 from pegel.cli.backtest.columns import Wanted
-from pegel.cli.backtest.counts import Counts
+from pegel.cli.backtest.counts import WHOLE_DIMENSIONS, Counts
 from pegel.cli.backtest.curves import Curves
 from pegel.cli.backtest.holidays import make_holidays
 from pegel.cli.backtest.labels import Label, judged, read_labels
@@ -29,6 +29,7 @@ from pegel.cli.backtest.sentences import Words
 from pegel.cli.backtest.zones import Zones, make_zones
 from pegel.cli.replay.files import PARQUET
 from pegel.dashboard.adapters.countries import country_names
+from pegel.dashboard.domain.words import plural
 from pegel.detector.app import zone_of_country
 from pegel.runtime.settings import ConfigurationError
 
@@ -77,14 +78,15 @@ def backtest_file(options: Options) -> int:
 
 
 def _backtest(options: Options, console: Console) -> int:
-    dimensions = tuple(name.strip() for name in options.segment.split(",") if name.strip())
-    factories = _checked(options, dimensions)
+    columns = tuple(name.strip() for name in options.segment.split(",") if name.strip())
+    dimensions = columns or WHOLE_DIMENSIONS
+    factories = _checked(options, columns)
     bucket_seconds, history_seconds = bucket_seconds_of(options.bucket), seconds_of("--history", options.history)
-    zones = make_zones(dimensions, tz=options.tz, by=options.tz_by, of_country=zone_of_country())
-    holidays = make_holidays(options.holidays, dimensions)
-    labels = read_labels(options.labels, dimensions) if options.labels else None
+    zones = make_zones(columns, tz=options.tz, by=options.tz_by, of_country=zone_of_country())
+    holidays = make_holidays(options.holidays, columns)
+    labels = read_labels(options.labels, columns) if options.labels else None
     began = time.perf_counter()
-    read = read_counts(options.file, Wanted(options.time, dimensions, options.count), zones, bucket_seconds)
+    read = read_counts(options.file, Wanted(options.time, columns, options.count), zones, bucket_seconds)
     for line in _said(options, read, zones, time.perf_counter() - began):
         console.print(line, markup=False)
     counts = read.counts
@@ -152,11 +154,11 @@ class _Watched:
         return Result(ran, tuple(found), verdict, time.perf_counter() - began, self._seconds)
 
 
-def _checked(options: Options, dimensions: tuple[str, ...]) -> dict[str, Factory]:
+def _checked(options: Options, columns: tuple[str, ...]) -> dict[str, Factory]:
     """The models. Raises ConfigurationError with all that is wrong before a file is read."""
     faults = []
-    if not dimensions:
-        faults.append("--segment: names no column")
+    if not columns and options.segment.strip():
+        faults.append(f"--segment {options.segment}: names no column")
     if not 0 < options.false_pages_per_week < math.inf:
         faults.append(f"--false-pages-per-week {options.false_pages_per_week:g}: must be more than 0")
     for option, path in (("--scores", options.scores), ("--alarms", options.alarms), ("--report", options.report)):
@@ -179,7 +181,7 @@ def _said(options: Options, read: Read, zones: Zones, seconds: float) -> list[st
     counts = read.counts
     begin, end = (datetime.fromtimestamp(at, UTC) for at in (counts.start, counts.end))
     lines = [
-        f"{options.file}: {read.rows:,} rows, {counts.total:,} contacts in {len(counts.names):,} segments"
+        f"{options.file}: {read.rows:,} rows, {counts.total:,} contacts in {plural(len(counts.names), 'segment')}"
         f" from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC; read in {seconds:.1f} s"
     ]
     for bad in read.bad:
