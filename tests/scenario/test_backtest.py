@@ -168,6 +168,16 @@ def test_a_series_without_a_segment(here: runs.Place, pegel: runs.InProcess) -> 
     assert "Everything: " in report
 
 
+@pytest.mark.parametrize(("zones", "begin"), [("", "03:00"), ("BR=America/Manaus", "04:00")])
+def test_a_country_s_local_time_is_as_the_services_have_it(
+    here: runs.Place, pegel: runs.InProcess, zones: str, begin: str
+) -> None:
+    (here.folder / "a.csv").write_text("ts,country,topic\n2024-11-04 00:00,BR,atm\n2024-11-05 00:00,BR,atm\n")
+    done = pegel("backtest", "a.csv", "--tz-by", "country", "--history", "1h", over={"PEGEL_ZONES": zones})
+    assert done.returncode == 0
+    assert f"from 2024-11-04 {begin} to " in done.stderr
+
+
 def rows(path: Path) -> None:
     path.write_text("ts,country,topic\n2024-11-04T00:00:00Z,ES,atm\n2024-11-05T00:00:00Z,ES,atm\n")
 

@@ -199,6 +199,7 @@ def backtest(
 ) -> None:
     """What would have paged, and when, on a file of past contacts or counts."""
     from pegel.cli.backtest.app import Options, backtest_file
+    from pegel.runtime.settings import load
 
     options = Options(
         file=file,
@@ -218,7 +219,7 @@ def backtest(
         prices=prices,
         models=tuple(model or ()),
     )
-    raise typer.Exit(backtest_file(options))
+    raise typer.Exit(backtest_file(load(), options))
 
 
 @app.command()

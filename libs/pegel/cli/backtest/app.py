@@ -30,8 +30,8 @@ from pegel.cli.backtest.zones import Zones, make_zones
 from pegel.cli.replay.files import PARQUET
 from pegel.dashboard.adapters.countries import country_names
 from pegel.dashboard.domain.words import plural
-from pegel.detector.app import zone_of_country
-from pegel.runtime.settings import ConfigurationError
+from pegel.runtime.settings import ConfigurationError, Settings
+from pegel.runtime.zones import zone_of_country
 
 if TYPE_CHECKING:
     from pegel.cli.backtest.prices import Prices
@@ -65,11 +65,11 @@ class Options:
     models: tuple[str, ...]
 
 
-def backtest_file(options: Options) -> int:
+def backtest_file(settings: Settings, options: Options) -> int:
     """0, or 130 after Ctrl-C. Raises ConfigurationError for what is wrong with the options or the files."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        return _backtest(options, console)
+        return _backtest(settings, options, console)
     except OSError as error:
         raise ConfigurationError([f"{error.filename or options.file}: {error.strerror or error}"]) from error
     except KeyboardInterrupt:
@@ -77,12 +77,12 @@ def backtest_file(options: Options) -> int:
         return 130
 
 
-def _backtest(options: Options, console: Console) -> int:
+def _backtest(settings: Settings, options: Options, console: Console) -> int:
     columns = tuple(name.strip() for name in options.segment.split(",") if name.strip())
     dimensions = columns or WHOLE_DIMENSIONS
     factories = _checked(options, columns)
     bucket_seconds, history_seconds = bucket_seconds_of(options.bucket), seconds_of("--history", options.history)
-    zones = make_zones(columns, tz=options.tz, by=options.tz_by, of_country=zone_of_country())
+    zones = make_zones(columns, tz=options.tz, by=options.tz_by, of_country=zone_of_country(settings.zones))
     holidays = make_holidays(options.holidays, columns)
     labels = read_labels(options.labels, columns) if options.labels else None
     began = time.perf_counter()
