@@ -222,6 +222,36 @@ def backtest(
     raise typer.Exit(backtest_file(load(), options))
 
 
+@app.command("warm-start")
+def warm_start(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="CSV, NDJSON or Parquet, gzipped or not.")
+    ],
+    time: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column of times; occurred_at, ts or time when there is one.")
+    ] = None,
+    segment: Annotated[
+        str | None,
+        typer.Option(metavar="COL,COL", help="Columns of the log's dimensions, in order, or DIMENSION=COL."),
+    ] = None,
+    count: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column of counts; without one a row is one contact.")
+    ] = None,
+    tz: Annotated[str | None, typer.Option(metavar="ZONE", help="Zone of times that have none: Europe/Madrid.")] = None,
+    tz_by: Annotated[
+        str | None, typer.Option(metavar="COL", help="Zone by a column of the segment: its countries, or zones.")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="The log has a history: learn anew from this one.")] = False,
+) -> None:
+    """Give the running services a past to learn from, so that the first live day has a baseline of weeks."""
+    from pegel.cli.warm_start.app import Options
+    from pegel.cli.warm_start.app import warm_start as give
+    from pegel.runtime.settings import load
+
+    options = Options(file=file, time=time, segment=segment, count=count, tz=tz, tz_by=tz_by, again=again)
+    raise typer.Exit(give(load(), options))
+
+
 @app.command()
 def simulate(
     seed: Annotated[int, typer.Option(help="Which bank; the same number gives the same one.")] = 1,

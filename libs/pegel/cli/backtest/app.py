@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,16 +19,15 @@ from pegel.cli.backtest.holidays import make_holidays
 from pegel.cli.backtest.labels import Label, judged, read_labels
 from pegel.cli.backtest.lengths import bucket_seconds_of, seconds_of
 from pegel.cli.backtest.models import KNOW_HOLIDAYS, chosen
-from pegel.cli.backtest.reading import Read, read_counts
+from pegel.cli.backtest.reading import read_counts
 from pegel.cli.backtest.results import Result, side_by_side, summary
 from pegel.cli.backtest.running import Factory, Listener, Model, Setting, Silence, run
 from pegel.cli.backtest.scores import Scores
 from pegel.cli.backtest.sensitivity import Sensitivity
 from pegel.cli.backtest.sentences import Words
+from pegel.cli.backtest.telling import what_was_read
 from pegel.cli.backtest.zones import Zones, make_zones
-from pegel.cli.replay.files import PARQUET
 from pegel.dashboard.adapters.countries import country_names
-from pegel.dashboard.domain.words import plural
 from pegel.runtime.settings import ConfigurationError, Settings
 from pegel.runtime.zones import zone_of_country
 
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
     from pegel.cli.backtest.prices import Prices
     from pegel.cli.backtest.report import Subject
 
-NAMES_SHOWN: Final = 5
 YEAR_SECONDS: Final = 360 * 86_400
 """In a longer file a day and its month are not enough to say when."""
 PROGRESS_BUCKETS: Final = 50
@@ -87,7 +84,7 @@ def _backtest(settings: Settings, options: Options, console: Console) -> int:
     labels = read_labels(options.labels, columns) if options.labels else None
     began = time.perf_counter()
     read = read_counts(options.file, Wanted(options.time, columns, options.count), zones, bucket_seconds)
-    for line in _said(options, read, zones, time.perf_counter() - began):
+    for line in what_was_read(options.file, read, zones, time.perf_counter() - began):
         console.print(line, markup=False)
     counts = read.counts
     place = history_seconds // bucket_seconds
@@ -174,23 +171,6 @@ def _checked(options: Options, columns: tuple[str, ...]) -> dict[str, Factory]:
     if faults:
         raise ConfigurationError(faults)
     return factories
-
-
-def _said(options: Options, read: Read, zones: Zones, seconds: float) -> list[str]:
-    """What was read, and what wasn't."""
-    counts = read.counts
-    begin, end = (datetime.fromtimestamp(at, UTC) for at in (counts.start, counts.end))
-    lines = [
-        f"{options.file}: {read.rows:,} rows, {counts.total:,} contacts in {plural(len(counts.names), 'segment')}"
-        f" from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC; read in {seconds:.1f} s"
-    ]
-    for bad in read.bad:
-        where = "row" if options.file.name.lower().removesuffix(".gz").endswith(PARQUET) else "line"
-        lines.append(f"  {bad.rows:,} rows left out: {bad.reason} (the first is {where} {bad.line:,})")
-    if read.no_zone:
-        some = ", ".join(read.no_zone[:NAMES_SHOWN]) + (", ..." if len(read.no_zone) > NAMES_SHOWN else "")
-        lines.append(f"  no zone is known for {zones.by} {some}: taken as UTC")
-    return lines
 
 
 def _prices(options: Options, counts: Counts) -> "Prices | None":
