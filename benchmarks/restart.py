@@ -20,7 +20,6 @@ from uuid import uuid4
 import numpy as np
 import uvloop
 
-from pegel.detector.app import zone_of_country
 from pegel.detector.judge.domain.judging import STATE_VERSION, In, Judge, Rules
 from pegel.detector.judge.domain.models.kernel import Kernel
 from pegel.detector.judge.domain.seasons import Zones
@@ -29,6 +28,7 @@ from pegel.eventlog.fencing import Fence
 from pegel.eventlog.kafka import KafkaLog
 from pegel.eventlog.port import REJECTED, STATE, WINDOWS, StreamSpec
 from pegel.eventlog.snapshots import Claim
+from pegel.runtime.zones import zone_of_country
 from pegel.schemas.base import Origin
 from pegel.schemas.detection import Additions, CountsRecord, PartitionTotals
 from support import servers

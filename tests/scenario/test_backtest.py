@@ -109,6 +109,75 @@ def test_models_side_by_side(here: runs.Place, pegel: runs.InProcess) -> None:
     assert [line.split()[0] for line in table[1:]] == ["pegel", "river.anomaly.GaussianScorer"]
 
 
+def test_two_estimators_of_river_side_by_side(here: runs.Place, pegel: runs.InProcess) -> None:
+    bank(here.folder / "bank.csv.gz")
+    names = ["river.anomaly.HalfSpaceTrees", "river.time_series.HoltWinters"]
+    models = [part for name in names for part in ("--model", name)]
+    done = pegel("backtest", "bank.csv.gz", *ARGUMENTS, *models, "--bucket", "1h", "--alarms", "alarms.csv")
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()[:2]] == names
+    assert "504 buckets of 1 hour, of which 168 were judged; 6 segments and 0 roll-ups" in done.stdout
+    table = [line.split() for line in done.stdout.splitlines()[2:]]
+    assert table[0] == ["model", "pages", "a", "week", "seconds"]
+    assert [line[0] for line in table[1:]] == names
+    assert "HoltWinters: had seen too little to judge 7.0 of the days after --history" in done.stderr
+    pages = int(table[1][1])
+    assert len((here.folder / "alarms.csv").read_text().splitlines()) == 1 + pages
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("river.metrics.MAE", "river.metrics.MAE has no learn_one; "),
+        (
+            "river.cluster.KMeans",
+            "river.cluster.KMeans has no score_one, as an anomaly detector has, and no forecast, as a forecaster has; ",
+        ),
+    ],
+)
+def test_an_estimator_without_a_method_is_refused_by_its_name(
+    here: runs.Place, pegel: runs.InProcess, model: str, said: str
+) -> None:
+    rows(here.folder / "a.csv")
+    done = pegel("backtest", "a.csv", "--model", model)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"--model {model}: {said}")
+
+
+def test_a_series_without_a_segment(here: runs.Place, pegel: runs.InProcess) -> None:
+    rng, lines = np.random.default_rng(3), ["timestamp,value"]
+    for place in range(21 * 288):
+        at = MONDAY + timedelta(minutes=5 * place)
+        failing = FAILS_AT <= at < FAILS_AT + FAILS_FOR
+        lines.append(f"{at:%Y-%m-%d %H:%M:%S},{60 if failing else rng.poisson(9)}")
+    (here.folder / "tweets.csv").write_text("\n".join(lines))
+    (here.folder / "labels.csv").write_text(f"onset,end\n{FAILS_AT.isoformat()},{(FAILS_AT + FAILS_FOR).isoformat()}\n")
+    done = pegel(
+        "backtest", "tweets.csv", "--segment", "", "--count", "value", "--tz", "UTC", "--history", "14d",
+        "--labels", "labels.csv", "--scores", "s.csv", "--alarms", "a.csv", "--report", "r.html",
+    )  # fmt: skip
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert "contacts in 1 segments" not in done.stderr
+    assert "2,016 were judged; 1 segment and " in done.stdout
+    assert "found 1 of 1" in done.stdout
+    first = (here.folder / "s.csv").read_text().splitlines()[:2]
+    assert first[0].startswith("bucket_start,segment,observed,")
+    assert first[1].startswith("2024-11-18T00:00:00Z,all,")
+    report = (here.folder / "r.html").read_text("utf-8")
+    assert "All rows are one segment, counted every 5 minutes." in report
+    assert "Everything: " in report
+
+
+@pytest.mark.parametrize(("zones", "begin"), [("", "03:00"), ("BR=America/Manaus", "04:00")])
+def test_a_country_s_local_time_is_as_the_services_have_it(
+    here: runs.Place, pegel: runs.InProcess, zones: str, begin: str
+) -> None:
+    (here.folder / "a.csv").write_text("ts,country,topic\n2024-11-04 00:00,BR,atm\n2024-11-05 00:00,BR,atm\n")
+    done = pegel("backtest", "a.csv", "--tz-by", "country", "--history", "1h", over={"PEGEL_ZONES": zones})
+    assert done.returncode == 0
+    assert f"from 2024-11-04 {begin} to " in done.stderr
+
+
 def rows(path: Path) -> None:
     path.write_text("ts,country,topic\n2024-11-04T00:00:00Z,ES,atm\n2024-11-05T00:00:00Z,ES,atm\n")
 
@@ -118,6 +187,8 @@ def rows(path: Path) -> None:
     [
         (("--segment", "land"), "--segment land: a.csv has no column land; it has ts, country, topic"),
         (("--count", "n"), "--count n: a.csv has no column n; it has ts, country, topic"),
+        (("--segment", ","), "--segment ,: names no column"),
+        (("--segment", "", "--tz-by", "topic"), "--tz-by topic: is none of the segment's columns (none)"),
         ((), "--history 28d: the file covers 1.0 days, so nothing is left to judge; give less"),
         (("--bucket", "7m"), "--bucket 7m: an hour must be a whole number of buckets: 1m, 5m, 15m or 1h"),
         (("--false-pages-per-week", "0"), "--false-pages-per-week 0: must be more than 0"),

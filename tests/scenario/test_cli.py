@@ -53,6 +53,7 @@ def test_help_imports_nothing_heavy() -> None:
         "replay",
         "backtest",
         "simulate",
+        "warm-start",
         "audit",
         "migrate",
         "streams",

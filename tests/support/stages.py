@@ -34,7 +34,7 @@ from pegel.alerter.ledger.pipeline import Booking
 from pegel.alerter.ownership.adapters.file import FileOwnerRules
 from pegel.alerter.settings import source
 from pegel.alerter.windows.buckets import Assembler
-from pegel.detector.app import MODELS, zone_of_country
+from pegel.detector.app import MODELS
 from pegel.detector.counter.domain import counting
 from pegel.detector.counter.domain.counting import PartitionCounter
 from pegel.detector.judge.domain import judging
@@ -44,6 +44,7 @@ from pegel.eventlog.fencing import Fence, head
 from pegel.eventlog.identity import Identity
 from pegel.eventlog.port import CONTACTS, COUNTS, REJECTED, WINDOWS, EventLog, Record
 from pegel.runtime.settings import Settings
+from pegel.runtime.zones import zone_of_country
 from pegel.schemas.base import LogRecord
 
 COUNTED: Final = (COUNTS, REJECTED)
@@ -149,7 +150,9 @@ def detector_maker(identity: Identity, settings: Settings) -> Callable[[], Any]:
     """Makes fresh detectors of the model of the settings."""
     dimensions = identity.meta.dimensions
     country_at = dimensions.index("country") if "country" in dimensions else None
-    return partial(MODELS[settings.model], identity.meta.bucket_seconds, Zones(zone_of_country(), country_at))
+    return partial(
+        MODELS[settings.model], identity.meta.bucket_seconds, Zones(zone_of_country(settings.zones), country_at)
+    )
 
 
 def counts_of(contacts: Mapping[int, Sequence[Record]], rules: counting.Rules) -> dict[str, Outputs]:

@@ -107,6 +107,19 @@ def test_counts_are_added_up_and_a_segment_may_be_one_column(tmp_path: Path) -> 
     assert table(found.counts) == {("atm",): [7]}
 
 
+def test_a_file_without_a_segment_is_one(tmp_path: Path) -> None:
+    series = "timestamp,value\n2024-11-04 00:01:00,3\n2024-11-04 00:06:00,x\n2024-11-04 00:11:00,4\n"
+    found = read(tmp_path / "a.csv", series, count="value", segment=(), tz="UTC")
+    assert table(found.counts) == {("all",): [3, 0, 4]}
+    assert found.counts.dimensions == ("segment",)
+    assert [bad.line for bad in found.bad] == [3]
+
+
+def test_the_name_of_the_one_segment_s_column_may_be_another_column_s(tmp_path: Path) -> None:
+    series = "ts,segment\n2024-11-04T00:01:00Z,3\n2024-11-04T00:01:00Z,4\n"
+    assert table(read(tmp_path / "a.csv", series, count="segment", segment=()).counts) == {("all",): [7]}
+
+
 def test_empty_cells_are_unknown_and_blanks_around_values_are_none(tmp_path: Path) -> None:
     text = "ts,country,topic\n2024-11-04T00:00Z,, atm \n2024-11-04T00:00Z,  ,atm\n"
     assert table(read(tmp_path / "a.csv", text).counts) == {("unknown", "atm"): [2]}

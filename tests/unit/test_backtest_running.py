@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pegel.cli.backtest.models import DEFAULT, MODELS, chosen, refuse
+from pegel.cli.backtest.models import DEFAULT, MODELS, chosen
 from pegel.cli.backtest.running import Block, Listener, Names, Step, run
 from pegel.cli.backtest.scores import Scores
 from pegel.runtime.settings import ConfigurationError
@@ -25,11 +25,11 @@ class Heard(Listener):
 
     def __init__(self) -> None:
         self.blocks: list[Block] = []
-        self.steps: list[tuple[tuple[object, ...], ...]] = []
+        self.steps: list[tuple[object, ...]] = []
         self.judged: list[bool] = []
 
     def step(self, step: Step, names: Names, *, judged: bool) -> None:
-        self.steps.append((*(tuple(array.tolist()) for array in step.segments), tuple(step.spikes)))
+        self.steps.append((*(repr(array.tolist()) for array in step.segments), tuple(step.spikes)))  # nan is no nan
         self.judged.append(judged)
 
     def block(self, block: Block) -> None:
@@ -137,9 +137,16 @@ def test_models_are_looked_up_by_name() -> None:
     ("name", "said"),
     [
         ("pegle", "there is no such model; the nearest is pegel"),
-        ("river.anomaly.Nobody", "river has no such estimator"),
-        ("river.preprocessing.StandardScaler", "it has no method score_one (and no forecast either)"),
-        ("river.metrics.MAE", "it has no method learn_one"),
+        (
+            "river.anomaly.Nobody",
+            "river.anomaly.Nobody can't be imported: river.anomaly has no Nobody;"
+            " the nearest is river.anomaly.GaussianScorer",
+        ),
+        (
+            "river.preprocessing.StandardScaler",
+            "river.preprocessing.StandardScaler has no score_one, as an anomaly detector has, and no forecast,",
+        ),
+        ("river.metrics.MAE", "river.metrics.MAE has no learn_one; "),
     ],
 )
 def test_what_is_no_model_is_refused_with_the_method_it_lacks(name: str, said: str) -> None:
@@ -148,11 +155,11 @@ def test_what_is_no_model_is_refused_with_the_method_it_lacks(name: str, said: s
     assert fault.value.faults[0].startswith(f"--model {name}: {said}")
 
 
-def test_an_estimator_that_has_what_is_needed_is_not_refused() -> None:
-    class Forecaster:
-        def learn_one(self, y: float) -> None: ...
+def test_an_estimator_with_the_methods_runs_though_nobody_chose_its_parameters() -> None:
+    assert list(chosen(("river.anomaly.StandardAbsoluteDeviation",))) == ["river.anomaly.StandardAbsoluteDeviation"]
 
-        def forecast(self, horizon: int) -> list[float]:
-            return [0.0] * horizon
 
-    assert refuse(Forecaster()) is None
+def test_all_that_is_refused_is_told_at_once() -> None:
+    with pytest.raises(ConfigurationError) as fault:
+        chosen(("pegle", "pegel", "river.metrics.MAE"))
+    assert [line.partition(":")[0] for line in fault.value.faults] == ["--model pegle", "--model river.metrics.MAE"]

@@ -194,7 +194,7 @@ class TestStory:
         assert timedelta(minutes=60) <= opened.at - MADE <= timedelta(minutes=65)
         assert abs((opened.onset - at(60)).total_seconds()) <= 120
         assert opened.spike_id.startswith("ES/atm@2026-03-02T01:0")
-        assert opened.observed_since_onset >= 24
+        assert opened.observed_since_onset >= 12
         assert opened.explanation.startswith("atm, ES: ")
 
     def test_it_is_resolved_once_it_was_below_for_an_hour_and_not_learnt(self, bank: Detection) -> None:
@@ -258,7 +258,8 @@ class TestHistory:
             d.send(minute + 0.2, 40 if minute == 20 else 1)
             d.until(minute + 0.5, minute + 1)
         assert d.spikes == []
-        assert max(score for w in d.windows for score in w.score) == 0
+        assert max(score for w in d.windows for score in w.score) == -9
+        assert {source for w in d.windows for source in w.baseline_source} == {"borrowed"}
 
     def test_expected_counts_follow_it(self) -> None:
         d = Detection()

@@ -8,10 +8,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from pegel.cli.history import has_history, write
 from pegel.cli.ingest import IngestClient
-from pegel.cli.simulate import history
 from pegel.cli.simulate.contacts import Contacts
 from pegel.cli.simulate.failure import Failure
+from pegel.cli.simulate.history import records
 from pegel.cli.simulate.live import Live
 from pegel.cli.simulate.world import CONTACTS_A_WEEK, COUNTRIES, SEGMENTS, STEP_SECONDS, TOPICS, WEEK_SECONDS, World
 from pegel.eventlog.identity import Identity
@@ -124,7 +125,7 @@ async def test_the_history_ends_before_the_log_and_is_written_once() -> None:
         partitions=1,
         dimensions=("country", "topic"),
     )
-    encoded = history.records(World(), Identity(meta, int(made_at.timestamp() * 1000)), weeks=1)
+    encoded = records(World(), Identity(meta, int(made_at.timestamp() * 1000)), weeks=1)
     parts = [HistoryRecord.decode(value) for value in encoded[:-1]]
     end = HistoryEndRecord.decode(encoded[-1])
     assert (end.parts, {part.id for part in parts}) == (len(parts), {end.id})
@@ -137,7 +138,7 @@ async def test_the_history_ends_before_the_log_and_is_written_once() -> None:
 
     log = MemoryLog()
     await log.create([StreamSpec(COUNTS, 1)])
-    await history.write(log, encoded[:-1])
-    assert not await history.has_history(log)  # a simulator that was killed in the middle begins again
-    await history.write(log, encoded[-1:])
-    assert await history.has_history(log)
+    await write(log, encoded[:-1])
+    assert not await has_history(log)  # a simulator that was killed in the middle begins again
+    await write(log, encoded[-1:])
+    assert await has_history(log)

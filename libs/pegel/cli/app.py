@@ -161,7 +161,9 @@ def backtest(
     time: Annotated[
         str | None, typer.Option(metavar="COL", help="Column of times; occurred_at, ts or time when there is one.")
     ] = None,
-    segment: Annotated[str, typer.Option(metavar="COL,COL", help="Columns that make a segment.")] = "country,topic",
+    segment: Annotated[
+        str, typer.Option(metavar="COL,COL", help="Columns that make a segment; '': all is one.")
+    ] = "country,topic",
     count: Annotated[
         str | None, typer.Option(metavar="COL", help="Column of counts; without one a row is one contact.")
     ] = None,
@@ -197,6 +199,7 @@ def backtest(
 ) -> None:
     """What would have paged, and when, on a file of past contacts or counts."""
     from pegel.cli.backtest.app import Options, backtest_file
+    from pegel.runtime.settings import load
 
     options = Options(
         file=file,
@@ -216,7 +219,37 @@ def backtest(
         prices=prices,
         models=tuple(model or ()),
     )
-    raise typer.Exit(backtest_file(options))
+    raise typer.Exit(backtest_file(load(), options))
+
+
+@app.command("warm-start")
+def warm_start(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="CSV, NDJSON or Parquet, gzipped or not.")
+    ],
+    time: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column of times; occurred_at, ts or time when there is one.")
+    ] = None,
+    segment: Annotated[
+        str | None,
+        typer.Option(metavar="COL,COL", help="Columns of the log's dimensions, in order, or DIMENSION=COL."),
+    ] = None,
+    count: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column of counts; without one a row is one contact.")
+    ] = None,
+    tz: Annotated[str | None, typer.Option(metavar="ZONE", help="Zone of times that have none: Europe/Madrid.")] = None,
+    tz_by: Annotated[
+        str | None, typer.Option(metavar="COL", help="Zone by a column of the segment: its countries, or zones.")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="The log has a history: learn anew from this one.")] = False,
+) -> None:
+    """Give the running services a past to learn from, so that the first live day has a baseline of weeks."""
+    from pegel.cli.warm_start.app import Options
+    from pegel.cli.warm_start.app import warm_start as give
+    from pegel.runtime.settings import load
+
+    options = Options(file=file, time=time, segment=segment, count=count, tz=tz, tz_by=tz_by, again=again)
+    raise typer.Exit(give(load(), options))
 
 
 @app.command()

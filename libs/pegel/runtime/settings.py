@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pegel.runtime.horizons import WINDOWS_RETENTION_HOURS_MIN, horizon_faults
+from pegel.runtime.zones import zone_faults
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 PREFIX = "PEGEL_"
@@ -114,6 +115,10 @@ class Settings(BaseSettings):
     false_pages_per_week: Annotated[float, Field(gt=0, le=1000)] = Field(
         default=1.0, description="pages a week, of the whole installation, that chance alone may bring"
     )
+    zones: str = Field(
+        default="",
+        description="local time of countries, where it isn't that of most people: BR=America/Manaus,US=America/Chicago",
+    )
 
     # Alerter
     webhook_url: str | None = Field(
@@ -184,6 +189,7 @@ class Settings(BaseSettings):
             object.__setattr__(self, "tick_seconds", self.bucket_seconds / 2)
         if not self.segment_dimensions:
             faults.append(f"{PREFIX}DIMENSIONS={self.dimensions!r} names no dimension")
+        faults += [f"{PREFIX}ZONES={fault}" for fault in zone_faults(self.zones)]
         faults += horizon_faults(self)
         if faults:
             raise ValueError("\n".join(faults))

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,29 +13,28 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from pegel.cli.backtest.alarms import Alarms, write_alarms
 from pegel.cli.backtest.columns import Wanted
-from pegel.cli.backtest.counts import Counts
+from pegel.cli.backtest.counts import WHOLE_DIMENSIONS, Counts
 from pegel.cli.backtest.curves import Curves
 from pegel.cli.backtest.holidays import make_holidays
 from pegel.cli.backtest.labels import Label, judged, read_labels
 from pegel.cli.backtest.lengths import bucket_seconds_of, seconds_of
-from pegel.cli.backtest.models import NO_HOLIDAYS, chosen
-from pegel.cli.backtest.reading import Read, read_counts
+from pegel.cli.backtest.models import KNOW_HOLIDAYS, chosen
+from pegel.cli.backtest.reading import read_counts
 from pegel.cli.backtest.results import Result, side_by_side, summary
-from pegel.cli.backtest.running import Factory, Listener, Model, Setting, run
+from pegel.cli.backtest.running import Factory, Listener, Model, Setting, Silence, run
 from pegel.cli.backtest.scores import Scores
 from pegel.cli.backtest.sensitivity import Sensitivity
 from pegel.cli.backtest.sentences import Words
+from pegel.cli.backtest.telling import what_was_read
 from pegel.cli.backtest.zones import Zones, make_zones
-from pegel.cli.replay.files import PARQUET
 from pegel.dashboard.adapters.countries import country_names
-from pegel.detector.app import zone_of_country
-from pegel.runtime.settings import ConfigurationError
+from pegel.runtime.settings import ConfigurationError, Settings
+from pegel.runtime.zones import zone_of_country
 
 if TYPE_CHECKING:
     from pegel.cli.backtest.prices import Prices
     from pegel.cli.backtest.report import Subject
 
-NAMES_SHOWN: Final = 5
 YEAR_SECONDS: Final = 360 * 86_400
 """In a longer file a day and its month are not enough to say when."""
 PROGRESS_BUCKETS: Final = 50
@@ -64,11 +62,11 @@ class Options:
     models: tuple[str, ...]
 
 
-def backtest_file(options: Options) -> int:
+def backtest_file(settings: Settings, options: Options) -> int:
     """0, or 130 after Ctrl-C. Raises ConfigurationError for what is wrong with the options or the files."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        return _backtest(options, console)
+        return _backtest(settings, options, console)
     except OSError as error:
         raise ConfigurationError([f"{error.filename or options.file}: {error.strerror or error}"]) from error
     except KeyboardInterrupt:
@@ -76,16 +74,17 @@ def backtest_file(options: Options) -> int:
         return 130
 
 
-def _backtest(options: Options, console: Console) -> int:
-    dimensions = tuple(name.strip() for name in options.segment.split(",") if name.strip())
-    factories = _checked(options, dimensions)
+def _backtest(settings: Settings, options: Options, console: Console) -> int:
+    columns = tuple(name.strip() for name in options.segment.split(",") if name.strip())
+    dimensions = columns or WHOLE_DIMENSIONS
+    factories = _checked(options, columns)
     bucket_seconds, history_seconds = bucket_seconds_of(options.bucket), seconds_of("--history", options.history)
-    zones = make_zones(dimensions, tz=options.tz, by=options.tz_by, of_country=zone_of_country())
-    holidays = make_holidays(options.holidays, dimensions)
-    labels = read_labels(options.labels, dimensions) if options.labels else None
+    zones = make_zones(columns, tz=options.tz, by=options.tz_by, of_country=zone_of_country(settings.zones))
+    holidays = make_holidays(options.holidays, columns)
+    labels = read_labels(options.labels, columns) if options.labels else None
     began = time.perf_counter()
-    read = read_counts(options.file, Wanted(options.time, dimensions, options.count), zones, bucket_seconds)
-    for line in _said(options, read, zones, time.perf_counter() - began):
+    read = read_counts(options.file, Wanted(options.time, columns, options.count), zones, bucket_seconds)
+    for line in what_was_read(options.file, read, zones, time.perf_counter() - began):
         console.print(line, markup=False)
     counts = read.counts
     place = history_seconds // bucket_seconds
@@ -97,8 +96,9 @@ def _backtest(options: Options, console: Console) -> int:
     prices = _prices(options, counts)
     setting = Setting(bucket_seconds, dimensions, zones.of, holidays, options.false_pages_per_week)
     if holidays.source != "none":
-        for name in NO_HOLIDAYS.intersection(factories):
-            console.print(f"{name}: takes a holiday for any other day", markup=False)
+        for name in factories:
+            if name not in KNOW_HOLIDAYS:
+                console.print(f"{name}: takes a holiday for any other day", markup=False)
     results: list[Result] = []
     first: _Watched | None = None
     for name, factory in factories.items():
@@ -126,13 +126,14 @@ class _Watched:
         self.alarms = Alarms()
         self.curves = Curves(self.alarms)
         self.sensitivity = Sensitivity(bucket_seconds)
+        self._silence = Silence()
 
     def run(
         self, name: str, model: Model, counts: Counts, place: int, labels: list[Label] | None, console: Console
     ) -> Result:
         """place: of the first judged bucket."""
         began = time.perf_counter()
-        listeners: list[Listener] = [self.alarms]
+        listeners: list[Listener] = [self.alarms, self._silence]
         with ExitStack() as stack:
             if self._options and self._options.scores:
                 listeners.append(stack.enter_context(Scores(self._options.scores, self._dimensions)))
@@ -140,6 +141,9 @@ class _Watched:
                 listeners += [self.curves, self.sensitivity]
             show = stack.enter_context(_progress(console, name, counts.buckets))
             ran = run(model, counts, place, listeners, show)
+        if self._silence.buckets:
+            days = self._silence.buckets * self._seconds / 86_400
+            console.print(f"{name}: had seen too little to judge {days:.1f} of the days after --history", markup=False)
         found, verdict = self.alarms.found, None
         if labels is not None:
             begin = counts.start + place * self._seconds
@@ -147,11 +151,11 @@ class _Watched:
         return Result(ran, tuple(found), verdict, time.perf_counter() - began, self._seconds)
 
 
-def _checked(options: Options, dimensions: tuple[str, ...]) -> dict[str, Factory]:
+def _checked(options: Options, columns: tuple[str, ...]) -> dict[str, Factory]:
     """The models. Raises ConfigurationError with all that is wrong before a file is read."""
     faults = []
-    if not dimensions:
-        faults.append("--segment: names no column")
+    if not columns and options.segment.strip():
+        faults.append(f"--segment {options.segment}: names no column")
     if not 0 < options.false_pages_per_week < math.inf:
         faults.append(f"--false-pages-per-week {options.false_pages_per_week:g}: must be more than 0")
     for option, path in (("--scores", options.scores), ("--alarms", options.alarms), ("--report", options.report)):
@@ -167,23 +171,6 @@ def _checked(options: Options, dimensions: tuple[str, ...]) -> dict[str, Factory
     if faults:
         raise ConfigurationError(faults)
     return factories
-
-
-def _said(options: Options, read: Read, zones: Zones, seconds: float) -> list[str]:
-    """What was read, and what wasn't."""
-    counts = read.counts
-    begin, end = (datetime.fromtimestamp(at, UTC) for at in (counts.start, counts.end))
-    lines = [
-        f"{options.file}: {read.rows:,} rows, {counts.total:,} contacts in {len(counts.names):,} segments"
-        f" from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC; read in {seconds:.1f} s"
-    ]
-    for bad in read.bad:
-        where = "row" if options.file.name.lower().removesuffix(".gz").endswith(PARQUET) else "line"
-        lines.append(f"  {bad.rows:,} rows left out: {bad.reason} (the first is {where} {bad.line:,})")
-    if read.no_zone:
-        some = ", ".join(read.no_zone[:NAMES_SHOWN]) + (", ..." if len(read.no_zone) > NAMES_SHOWN else "")
-        lines.append(f"  no zone is known for {zones.by} {some}: taken as UTC")
-    return lines
 
 
 def _prices(options: Options, counts: Counts) -> "Prices | None":

@@ -6,6 +6,7 @@ fits light and dark. It is as wide as a phone, and never shrinks: text stays as 
 
 import copy
 import json
+import math
 import re
 from typing import Any, Final
 
@@ -85,8 +86,9 @@ class PageCharts:
         return _page_svg(vl_convert.vega_to_svg(vega), f"chart-{self._drawn}", label)
 
 
-def _short(values: Any) -> list[float]:
-    return [round(value, 2) for value in values.tolist()]
+def _short(values: Any) -> list[float | None]:
+    """None (JSON has no nan) is not drawn: a model without a band, a segment's first bucket."""
+    return [None if math.isnan(value) else round(value, 2) for value in values.tolist()]
 
 
 def _page_chart() -> Any:

@@ -19,7 +19,10 @@ from pegel.runtime.settings import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Columns by what they are for. time: None is the first of TIMES that the file has."""
+    """Columns by what they are for. time: None is the first of TIMES that the file has.
+
+    segment: none means that all rows are one segment.
+    """
 
     time: str | None
     segment: tuple[str, ...]

@@ -1,9 +1,14 @@
 """Counted buckets of a file, one after another, as the models are given them."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+WHOLE_DIMENSIONS: Final = ("segment",)
+WHOLE: Final = ("all",)
+"""The one segment of a file that is not taken apart: a single series has no column that names it."""
 
 
 @dataclass(frozen=True, slots=True)

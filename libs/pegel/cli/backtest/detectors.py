@@ -18,7 +18,7 @@ MakeDetector = Callable[[int, Zones, int], Any]
 NO_OPINION: Final = -9.0
 
 
-class _ZonesOf(Zones):
+class ZonesOf(Zones):
     """Zones as the back-test has them, for detectors that ask by segment."""
 
     def __init__(self, zone_of: Callable[[tuple[str, ...]], str]) -> None:
@@ -36,7 +36,7 @@ class DetectorModel:
         self.name = name
         self._seconds, self._dimensions = setting.bucket_seconds, setting.dimensions
         topic_at = setting.dimensions.index("topic") if "topic" in setting.dimensions else len(setting.dimensions) - 1
-        self._detector = make(setting.bucket_seconds, _ZonesOf(setting.zone_of), topic_at)
+        self._detector = make(setting.bucket_seconds, ZonesOf(setting.zone_of), topic_at)
         self._spikes = SpikeTracker(setting.bucket_seconds, setting.false_pages_per_week)
         self._names: list[tuple[str, ...]] = []
 

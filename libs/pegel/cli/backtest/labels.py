@@ -91,6 +91,7 @@ def _finds(label: Label, alarm: Alarm) -> bool:
 def read_labels(path: Path, dimensions: tuple[str, ...]) -> list[Label]:
     """A CSV with the segment's columns ('*' or empty: all), onset and end (ISO 8601 with a zone).
 
+    dimensions: none where all rows are one segment.
     Raises ConfigurationError with all that is wrong.
     """
     faults, labels = [], []
@@ -103,7 +104,7 @@ def read_labels(path: Path, dimensions: tuple[str, ...]) -> list[Label]:
                 has = ", ".join(there) or "none"
                 raise ConfigurationError([f"--labels {path}: has no column {name}; it has {has}" for name in lacking])
             for row in reader:
-                segment = tuple((row[name] or "").strip() or ALL for name in dimensions)
+                segment = tuple((row[name] or "").strip() or ALL for name in dimensions) or (ALL,)
                 try:
                     labels.append(_label(segment, row["onset"], row["end"]))
                 except ValueError as error:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from pegel.cli.backtest.columns import Columns, Wanted, first_unreadable_line, line_of, read_columns
-from pegel.cli.backtest.counts import Counts, counted
+from pegel.cli.backtest.counts import WHOLE, WHOLE_DIMENSIONS, Counts, counted
 from pegel.cli.backtest.running import ALL
 from pegel.cli.backtest.zones import Zones
 from pegel.cli.replay.times import instants
@@ -57,13 +57,14 @@ def read_counts(path: Path, wanted: Wanted, zones: Zones, bucket_seconds: int) -
     taken = [name for name in wanted.segment if name in (columns.time, wanted.count)]
     if taken:
         raise ConfigurationError([f"--segment {name}: is the column of times or counts" for name in taken])
-    dimensions, rows = wanted.segment, columns.rows.height + columns.unreadable
+    dimensions, rows = wanted.segment or WHOLE_DIMENSIONS, columns.rows.height + columns.unreadable
     table = columns.rows.with_columns(
-        pl.col(name).str.strip_chars().replace("", None).fill_null(UNKNOWN) for name in dimensions
+        pl.col(name).str.strip_chars().replace("", None).fill_null(UNKNOWN) for name in wanted.segment
     )
     no_zone = zones.without(table[zones.by].unique().to_list()) if zones.by else []
-    table = table.select(*dimensions, _times(table, columns, zones).alias(AT), _contacts(table, wanted).alias(CONTACTS))
-    bad = _bad(table, path, columns, wanted)
+    values = wanted.segment or (pl.lit(WHOLE[0]).alias(WHOLE_DIMENSIONS[0]),)
+    table = table.select(*values, _times(table, columns, zones).alias(AT), _contacts(table, wanted).alias(CONTACTS))
+    bad = _bad(table, path, columns, wanted, dimensions)
     table = table.filter(_good(dimensions))
     if table.is_empty():
         reasons = [f"{path}: {one.rows:,} rows: {one.reason}" for one in bad]
@@ -117,7 +118,7 @@ def _good(dimensions: tuple[str, ...]) -> pl.Expr:
     return pl.col(AT).is_not_null() & pl.col(CONTACTS).is_not_null() & pl.all_horizontal(marks)
 
 
-def _bad(table: pl.DataFrame, path: Path, columns: Columns, wanted: Wanted) -> list[Bad]:
+def _bad(table: pl.DataFrame, path: Path, columns: Columns, wanted: Wanted, dimensions: tuple[str, ...]) -> list[Bad]:
     """Reasons with their rows; a row with several has the first."""
     bad = []
     if columns.unreadable:
@@ -128,7 +129,7 @@ def _bad(table: pl.DataFrame, path: Path, columns: Columns, wanted: Wanted) -> l
         counted_rows = pl.col(CONTACTS).is_not_null()
         reasons.append((f"{wanted.count} gives no whole number from 0 on", timed & ~counted_rows))
         timed &= counted_rows
-    marked = pl.any_horizontal(pl.col(name) == ALL for name in wanted.segment)
+    marked = pl.any_horizontal(pl.col(name) == ALL for name in dimensions)
     reasons.append((f"a segment can't be {ALL}, which means all", timed & marked))
     for reason, which in reasons:
         rows = table.select(which.arg_true()).to_series()

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from pegel.cli.backtest.alarms import Alarm
 from pegel.cli.backtest.charts import PageCharts, weeks_chart
-from pegel.cli.backtest.counts import Counts
+from pegel.cli.backtest.counts import WHOLE, Counts
 from pegel.cli.backtest.curves import PAGES_MAX, Curves
 from pegel.cli.backtest.labels import Label, Verdict
 from pegel.cli.backtest.results import Result, pages_per_week
@@ -72,6 +72,7 @@ def render(subject: Subject, results: Sequence[Result], curves: Curves, sensitiv
         "judged": _length(subject.counts.end - subject.judged_from),
         "contacts": subject.counts.total,
         "lines": len(subject.counts.names),
+        "whole": subject.counts.names == (WHOLE,),
         "dimensions": " and ".join(subject.words.dimensions),
         "bucket": duration_words(subject.counts.bucket_seconds),
         "setting": f"{subject.setting:g}",

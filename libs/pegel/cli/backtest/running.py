@@ -141,6 +141,17 @@ class Listener:
         """Judged buckets only, in order, after their steps."""
 
 
+class Silence(Listener):
+    """Listens to a run. buckets: judged, of which the model has said nothing of any line."""
+
+    def __init__(self) -> None:
+        self.buckets = 0
+
+    def step(self, step: Step, names: Names, *, judged: bool) -> None:  # noqa: ARG002
+        if judged and np.isnan(step.segments.score).all() and np.isnan(step.rollups.score).all():
+            self.buckets += 1
+
+
 class Ran(NamedTuple):
     """How a run went. seconds: spent in the model itself."""
 

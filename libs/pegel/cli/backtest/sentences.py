@@ -8,6 +8,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from pegel.cli.backtest.alarms import Alarm
+from pegel.cli.backtest.counts import WHOLE
 from pegel.cli.backtest.running import ALL
 from pegel.dashboard.domain.words import MONTHS, country_words, duration_words, topic_words, words_of
 
@@ -27,7 +28,7 @@ class Words:
 
     def place(self, segment: tuple[str, ...]) -> str:
         """'Cash machines, Spain', 'Mobile app, all countries', 'Queue billing', 'Everything'."""
-        if all(value == ALL for value in segment):
+        if all(value == ALL for value in segment) or segment == WHOLE:
             return "Everything"
         values = dict(zip(self.dimensions, segment, strict=True))
         parts = []

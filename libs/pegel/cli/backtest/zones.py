@@ -61,7 +61,9 @@ def make_zones(dimensions: tuple[str, ...], *, tz: str | None, by: str | None, o
         zone_of(tz)
         return Zones(dimensions, fixed=tz)
     if by is not None and by not in dimensions:
-        raise ConfigurationError([f"--tz-by {by}: is none of the segment's columns ({', '.join(dimensions)})"])
+        raise ConfigurationError(
+            [f"--tz-by {by}: is none of the segment's columns ({', '.join(dimensions) or 'none'})"]
+        )
     named = by is not None
     by = by or (COUNTRY if COUNTRY in dimensions else None)
     return Zones(dimensions, by=by, zones=of_country, named=named)

@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import http.client
 import os
-import re
 import signal
 import threading
 import time
@@ -12,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from pegel.cli.history import has_history, steps_learnt, write
 from pegel.cli.ingest import IngestClient
 from pegel.cli.log import opened
-from pegel.cli.simulate import history
 from pegel.cli.simulate.failure import Failure
+from pegel.cli.simulate.history import records
 from pegel.cli.simulate.live import Live
 from pegel.cli.simulate.world import CONTACTS_A_WEEK, COUNTRIES, TOPICS, World
 from pegel.eventlog.identity import Identity, read_identity
@@ -25,7 +24,6 @@ from pegel.runtime.settings import ConfigurationError, Settings
 FAILS_AFTER_SECONDS: Final = 15.0
 """After the history was learnt."""
 DIMENSIONS: Final = ("country", "topic")
-LEARNT: Final = re.compile(r"^pegel_judge_history_steps ([0-9.e+]+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +103,10 @@ class _Bank:
         return identity
 
     async def _story(self, log: EventLog, identity: Identity, live: Live) -> None:
-        if not await history.has_history(log):
+        if not await has_history(log):
             began = time.monotonic()
-            encoded = await asyncio.to_thread(history.records, self.world, identity, self.options.weeks)
-            await history.write(log, encoded)
+            encoded = await asyncio.to_thread(records, self.world, identity, self.options.weeks)
+            await write(log, encoded)
             say(f"{self.options.weeks} weeks of history written in {time.monotonic() - began:.1f} s; it is learnt now")
         began = time.monotonic()
         steps = await self._learnt()
@@ -121,22 +119,9 @@ class _Bank:
     async def _learnt(self) -> int:
         """Wait until the judge has learnt a history; how many steps."""
         while True:
-            found = LEARNT.search(await asyncio.to_thread(_metrics, self.settings.detector_port))
-            if found and float(found[1]) > 0:
-                return int(float(found[1]))
+            if steps := await asyncio.to_thread(steps_learnt, self.settings.detector_port):
+                return steps
             await asyncio.sleep(0.25)
-
-
-def _metrics(port: int) -> str:
-    """What the detector on this machine says of itself; nothing while it is away."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/metrics")
-        return connection.getresponse().read().decode()
-    except (OSError, http.client.HTTPException):
-        return ""
-    finally:
-        connection.close()
 
 
 def _say_away(why: str | None) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import importlib.resources
 import os
 import socket
 from collections.abc import Callable, Coroutine
@@ -24,6 +23,7 @@ from pegel.runtime.http import make_app
 from pegel.runtime.probes import Probe
 from pegel.runtime.serve import Service
 from pegel.runtime.settings import ConfigurationError, Settings
+from pegel.runtime.zones import zone_of_country
 
 MODELS: dict[str, Callable[[int, Zones, int], Detector]] = {"pegel": Kernel}
 """By bucket length, zones, and the place of the topic among the dimensions."""
@@ -88,7 +88,10 @@ def halves(
         country_at = meta.dimensions.index("country") if "country" in meta.dimensions else None
         topic_at = meta.dimensions.index("topic") if "topic" in meta.dimensions else len(meta.dimensions) - 1
         make: Callable[[], Detector] = functools.partial(
-            MODELS[settings.model], meta.bucket_seconds, Zones(zone_of_country(), country_at), topic_at
+            MODELS[settings.model],
+            meta.bucket_seconds,
+            Zones(zone_of_country(settings.zones), country_at),
+            topic_at,
         )
         jobs.append(judge_job(judge_rules, make, meta.partitions))
     loops = [
@@ -104,15 +107,3 @@ def halves(
         for job in jobs
     ]
     return [loop.run(stop) for loop in loops]
-
-
-@functools.cache
-def zone_of_country() -> dict[str, str]:
-    """The IANA zone that stands first for each ISO country in tzdata's zone.tab: the one with most people, mostly."""
-    zones: dict[str, str] = {}
-    table = importlib.resources.files("tzdata.zoneinfo").joinpath("zone.tab").read_text("utf-8")
-    for line in table.splitlines():
-        if not line.startswith("#"):
-            country, _, zone, *_ = line.split("\t")
-            zones.setdefault(country, zone)
-    return zones

@@ -105,6 +105,7 @@ class SpikeTracker:
             # Nobody observed the hour in which it would have ended, so it ended then: what rises now is another one.
             if end - self._bucket_seconds - spike.last_above >= CLOSE_SECONDS:
                 told.append(("resolved", self._end(line, detector)))
+        ended = {spike.line for _, spike in told}  # its evidence was of then
         count = len(segments) + len(judgement.rollups.names)
         low = self.bar - HYSTERESIS
         groups = (
@@ -112,7 +113,7 @@ class SpikeTracker:
             (judgement.rollups.names, judgement.rollups.score, judgement.rollups.observed, judgement.rollups.expected),
         )
         for names, scores, seen, normal in groups:
-            risen = [n for n in np.flatnonzero(scores >= self.bar).tolist() if names[n] not in self.up]
+            risen = [n for n in np.flatnonzero(scores >= self.bar).tolist() if names[n] not in {*self.up, *ended}]
             for number in risen:
                 if not self._is_of_one_segment(names[number], detector):
                     spike = self._open(names[number], end, float(scores[number]), count, detector)
@@ -155,7 +156,7 @@ class SpikeTracker:
         members = detector.members(line)
         if members == [line]:
             return False
-        if len(members) < 2:  # noqa: PLR2004 (one is no roll-up)
+        if len(members) < 2:
             return True
         windows = detector.windows(line)
         best = telling(windows)

@@ -239,6 +239,10 @@ class Kernel:
         if steps == 1:
             self._recent += np.stack([self._last_steps[0], self._last_expected[0]])
         else:  # nobody observed what lies between: no step lies three before
+            if steps * self._step_seconds > HOUR:  # and what was risen then need not be risen still
+                for paths, peaks in ((self._paths, self._peaks), (self._rollup_paths, self._rollup_peaks)):
+                    np.minimum(paths, 0.0, out=paths)
+                    peaks[:] = 0.0
             self._last_steps[:], self._last_expected[:] = 0.0, 0.0
         e = self._recent[1]
         keep_memory = np.exp(-1 / (DISPERSION_DAYS * self._steps_per_day))
