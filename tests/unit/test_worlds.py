@@ -12,7 +12,7 @@ import pytest
 
 from support.worlds.calendar import clock, days, draw_start
 from support.worlds.files import csv_path, read_scores, read_world, write_arrays, write_contacts
-from support.worlds.incidents import members
+from support.worlds.incidents import members, place
 from support.worlds.options import COUNTRIES, DAY, HOUR, WEEK, Country, Incidents, Options, plain
 from support.worlds.world import (
     CLOCK_WEEK,
@@ -166,6 +166,18 @@ def test_incidents_lie_apart_in_the_evaluated_weeks_on_segments_that_live(small:
             assert small.history < label.onset < label.end <= small.counts.shape[1]
             if label.kind in {"spike", "burn"}:
                 assert (small.mu[segment, label.onset : label.end] > 0).all()
+
+
+def test_an_incident_of_a_whole_topic_adds_nothing_where_the_topic_does_not_live_all_the_while() -> None:
+    options = replace(BARE, countries=COUNTRIES[:4], incidents=Incidents(0, 0, topic_wide=4, country_wide=0))
+    alive = np.ones((16, options.buckets), bool)
+    alive[0, ::HOUR] = False  # topic 0 in country 0 comes and goes
+    alive[[1, 5, 9]] = False  # topic 1 lives in a quarter of the countries
+    labels, lift = place(1, options, np.full(alive.shape, 5.0), alive)
+    assert {0} < {label.topic for label in labels}
+    assert 1 not in {label.topic for label in labels}
+    assert not lift[0].any()
+    assert lift[4].any()
 
 
 def test_the_excess_is_that_of_the_labels(small: World) -> None:

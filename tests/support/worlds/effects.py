@@ -39,8 +39,8 @@ def draw_answers(seed: int, topics: Sequence[str]) -> Answers:
     falls = rng.normal(np.log(0.6), 0.25, number)
     stays = rng.normal(0, 0.05, number)
     rises = np.log(rng.uniform(1.3, 1.7, number))
-    payday = np.where(rng.random(number) < 0.35, 0.0, rng.uniform(0.1, 0.8, number))
-    month_end = np.where(rng.random(number) < 0.5, 0.0, rng.uniform(np.log(0.85), np.log(1.4), number))
+    payday = np.where(rng.random(number) < 0.5, 0.0, 0.8 * rng.uniform(0.3, 1, number) ** 2)
+    month_end = np.where(rng.random(number) < 0.5, 0.0, rng.uniform(np.log(0.85), np.log(1.3), number))
     return Answers(
         holiday_log=np.where(named | (draw < 0.07), rises, np.where(draw < 0.27, stays, falls)),
         after_share=rng.uniform(-0.35, 0.35, number),

@@ -52,7 +52,7 @@ def _moment(rng: np.random.Generator, buckets: int) -> int:
 
 def _some_countries(rng: np.random.Generator, countries: int) -> Ints:
     """All countries, or a few of them."""
-    number = countries if rng.random() < 0.4 else rng.integers(1, countries // 2 + 2)
+    number = countries if rng.random() < 0.2 else min(countries, rng.integers(1, 4))
     return rng.permutation(countries)[:number]
 
 
@@ -61,10 +61,11 @@ def _births(rng: np.random.Generator, lives: Lives, order: Ints, countries: int,
     buckets = lives.factor.shape[1]
     for topic in order[: 1 if rng.random() < 0.65 else 2]:
         at = _moment(rng, buckets)
-        ramp_days = 0.0 if rng.random() < 0.5 else rng.uniform(0.5, 3)
+        ramp_days = 0.0 if rng.random() < 0.3 else rng.uniform(1, 14)
         rows = _some_countries(rng, countries) * topics + topic
         taken_up = np.clip((np.arange(buckets) - at + 1) / max(1.0, ramp_days * DAY), 0, 1)
-        lives.factor[rows] *= taken_up
+        # What is new is small: nobody starts with the contacts of the current account.
+        lives.factor[rows] *= taken_up * np.exp(rng.uniform(np.log(0.03), np.log(0.5)))
         lives.born_at[rows] = at
 
 
