@@ -239,11 +239,3 @@ async def test_metrics_tell_contacts_and_copies_and_not_ticks(log: EventLog, set
 def test_an_unknown_model_stops_the_start_and_the_known_ones_are_named() -> None:
     with pytest.raises(ConfigurationError, match=r"PEGEL_MODEL=magic: the models are pegel"):
         build(load({}, model="magic"))
-
-
-async def test_another_model_judges_when_it_is_asked_for(log: EventLog, settings: Settings) -> None:
-    async with detecting(log, settings.model_copy(update={"model": "river_gaussian"})):
-        await put(log, PARTITIONS, [contact(n, n) for n in range(5)])
-        await tick(log, PARTITIONS, 5.5)
-        await until(lambda: judged_there(log, 5))
-    assert any(b'"model":"river_gaussian/1"' in value for value in await values(log, WINDOWS))

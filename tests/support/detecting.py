@@ -98,6 +98,7 @@ class Detection:
             dimensions=dimensions,
             made_at_ms=int(MADE.timestamp() * 1000),
             max_segments=max_segments,
+            false_pages_per_week=5.0,
         )
         self.judge = judging.Judge(
             self.judge_rules,

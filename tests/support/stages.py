@@ -143,6 +143,7 @@ def judging_rules(identity: Identity, settings: Settings) -> judging.Rules:
         dimensions=meta.dimensions,
         made_at_ms=identity.made_at_ms,
         max_segments=settings.max_segments,
+        false_pages_per_week=settings.false_pages_per_week,
     )
 
 

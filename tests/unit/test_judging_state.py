@@ -69,11 +69,11 @@ class Story:
         return partition == 0 and minute in self.missing and len(self.d.counters) > 1
 
     def history(self, number: int, *, whole: bool) -> None:
-        """Two weeks of hours, in two parts; a half one lacks its second part and its end."""
+        """Five days of hours, in two parts; a half one lacks its second part and its end."""
         name = str(UUID(int=number))
         for part in range(2 if whole else 1):
-            counts = tuple(tuple(self.rng.choice([50, 60, 70]) for _ in range(168)) for _ in SEGMENTS)
-            start = at(-(14 - 7 * part) * 1440)
+            counts = tuple(tuple(self.rng.choice([50, 60, 70]) for _ in range(60)) for _ in SEGMENTS)
+            start = at(-(5 - 2.5 * part) * 1440)
             record = HistoryRecord(id=name, part=part, start=start, step_seconds=3600, segments=SEGMENTS, counts=counts)
             self.d.counts_record(0, record)
         if whole:

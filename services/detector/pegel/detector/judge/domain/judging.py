@@ -54,7 +54,7 @@ class Rules:
     dimensions: tuple[str, ...]
     made_at_ms: int
     max_segments: int
-    false_pages_per_week: float = 5.0
+    false_pages_per_week: float
 
 
 class Fence(Protocol):
