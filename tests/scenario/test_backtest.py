@@ -15,6 +15,8 @@ from support import runs
 MONDAY = datetime(2024, 11, 4, tzinfo=UTC)
 WEEKS = 3
 SEGMENTS = [(country, topic) for country in ("ES", "PT", "DE") for topic in ("atm", "cards")]
+ROLLUPS = 3 + 2 + 1
+"""Each country, each topic, everything."""
 FAILS_AT = MONDAY + timedelta(days=16, hours=10)
 FAILS_FOR = timedelta(minutes=90)
 
@@ -95,7 +97,7 @@ def test_what_comes_later_changes_no_row_before(here: runs.Place, pegel: runs.In
         assert pegel("backtest", f"{name}.csv.gz", *ARGUMENTS, "--scores", f"{name}.csv").returncode == 0
         written.append((here.folder / f"{name}.csv").read_text().splitlines())
     whole, cut = written
-    assert len(cut) == 1 + 3 * 288 * len(SEGMENTS)
+    assert len(cut) == 1 + 3 * 288 * (len(SEGMENTS) + ROLLUPS)
     assert whole[: len(cut)] == cut
 
 

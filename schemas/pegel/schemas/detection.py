@@ -112,8 +112,8 @@ class WindowRecord(LogRecord):
     lower: tuple[float, ...] = ()
     upper: tuple[float, ...] = ()
     score: tuple[float, ...] = ()
-    baseline_source: tuple[Literal["own", "borrowed"], ...] = ()
-    baseline_days: tuple[Count, ...] = ()
+    baseline_source: tuple[Literal["own", "borrowed"], ...] | None = None
+    baseline_days: tuple[Count, ...] | None = None
     additions: Additions
     segment_of: tuple[Count, ...] = ()
 
@@ -176,10 +176,10 @@ class SpikeRecord(LogRecord):
     upper: Annotated[float, Field(ge=0)] | None = None
     rarity_weeks: Annotated[float, Field(ge=0)] | None = None
     trend: Trend | None = None
-    carried_by: tuple[Carried, ...] = ()
+    carried_by: tuple[Carried, ...] | None = None
     model: str
     explanation: str
-    explanation_de: str = ""
+    explanation_de: str | None = None
 
 
 class Covered(Model):

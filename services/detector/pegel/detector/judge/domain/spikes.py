@@ -29,7 +29,10 @@ GROWN: Final = 1.25
 
 
 class Lines(Protocol):
-    """What the tracker asks of the detector about a line."""
+    """What is asked of the detector (judge.ports.Detector) about a line."""
+
+    @property
+    def history_days(self) -> float: ...
 
     def over(self, name: tuple[str, ...]) -> None: ...
 

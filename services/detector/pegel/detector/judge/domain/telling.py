@@ -5,13 +5,12 @@ from typing import Final
 import numpy as np
 
 from pegel.detector.judge.domain.explaining import TREND_SECONDS, Carrier, Facts, band, carried, rarity_weeks, trend
-from pegel.detector.judge.domain.spikes import Spike
-from pegel.detector.judge.ports import Detector
+from pegel.detector.judge.domain.spikes import Lines, Spike
 
 DAY: Final = 86_400
 
 
-def facts_of(spike: Spike, detector: Detector, dimensions: tuple[str, ...], bucket_seconds: int) -> Facts:
+def facts_of(spike: Spike, detector: Lines, dimensions: tuple[str, ...], bucket_seconds: int) -> Facts:
     """Trend, rarity, band, and which members of a roll-up carry the excess of its telling window."""
     lower, upper = band(spike.window_expected, spike.window_variance)
     half = max(1, TREND_SECONDS // max(60, bucket_seconds))
@@ -28,7 +27,7 @@ def facts_of(spike: Spike, detector: Detector, dimensions: tuple[str, ...], buck
     )
 
 
-def _carriers(spike: Spike, detector: Detector, dimensions: tuple[str, ...]) -> tuple[Carrier, ...]:
+def _carriers(spike: Spike, detector: Lines, dimensions: tuple[str, ...]) -> tuple[Carrier, ...]:
     """Of each dimension that the line leaves out: the values by their share of the excess."""
     open_places = [place for place, value in enumerate(spike.line) if value == "*"]
     if not open_places:
