@@ -13,14 +13,16 @@ from typing import Any, Final, Literal, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pegel.detector.judge.domain.carriers import Carriers
+from pegel.detector.judge.domain.customers import Customers
 from pegel.detector.judge.domain.history import History, HistoryParts
-from pegel.detector.judge.domain.judgement import Ints, Judgement
+from pegel.detector.judge.domain.judgement import Ints, Judgement, Windows
 from pegel.detector.judge.domain.lines import SMALL_MAX, ClaimLine, CountsLine, HistoryEndLine, HistoryLine, Row, merged
 from pegel.detector.judge.domain.partition import Partition
 from pegel.detector.judge.domain.reading import Reading, Unreadable
 from pegel.detector.judge.domain.segments import Segments
 from pegel.detector.judge.domain.spikes import CLOSE_SECONDS, SpikeTracker
-from pegel.detector.judge.domain.telling import facts_of
+from pegel.detector.judge.domain.telling import Contacts, facts_of
 from pegel.detector.judge.domain.writing import Writer
 from pegel.schemas.base import LogRecord
 from pegel.schemas.detection import Covered, WindowStatus
@@ -121,6 +123,8 @@ class Judge:
         self._gaps: list[tuple[int, int]] = []
         """Apart and in order."""
         self._spikes = SpikeTracker(rules.bucket_seconds, rules.false_pages_per_week)
+        self._carriers = Carriers(rules.dimensions, rules.bucket_seconds)
+        self._customers = Customers(rules.bucket_seconds)
         self._closings: deque[tuple[int, int]] = deque()
         """Wall mode: (closed_to, append time in ms) of the partition that was first to close so far."""
         self._late: list[tuple[int, list[Row]]] = []
@@ -143,6 +147,11 @@ class Judge:
         return len(self._spikes.up)
 
     @property
+    def spikes_withheld(self) -> int:
+        """Lines that one or two customers alone raised within the hour."""
+        return len(self._spikes.withheld)
+
+    @property
     def segments(self) -> int:
         return len(self._segments.names)
 
@@ -160,6 +169,8 @@ class Judge:
             "gaps": list(self._gaps),
             "closings": list(self._closings),
             "spikes": self._spikes.state(),
+            "carriers": self._carriers.state(),
+            "customers": self._customers.state(),
             "history": self._history.state(),
             "live": None if self._live is None else list(self._live),
             "detector": self._detector.state(),
@@ -184,6 +195,8 @@ class Judge:
         judge._gaps = [(start, end) for start, end in tree["gaps"]]
         judge._closings.extend((closed_to, time_ms) for closed_to, time_ms in tree["closings"])
         judge._spikes.restore(tree["spikes"])
+        judge._carriers.restore(tree["carriers"])
+        judge._customers.restore(tree["customers"])
         judge._history.restore(tree["history"])
         judge._live = None if tree["live"] is None else [_Live(*live) for live in tree["live"]]
         judge._detector.restore(tree["detector"])
@@ -262,6 +275,7 @@ class Judge:
         if not self._fence.passes(origin.producer, origin.epoch, (origin.offset, origin.place)):
             return
         partition = self._partitions[origin.partition]
+        self._customers.take(line.customers)
         late: dict[int, list[Row]] = defaultdict(list)
         for bucket, cell, contacts, handled in zip(
             rows.bucket, rows.cell, rows.contacts, rows.handled_seconds, strict=True
@@ -319,6 +333,8 @@ class Judge:
         kept = np.clip(observed, 0, SMALL_MAX).astype(np.int32)
         self._keep_live(_Live(bucket, bucket + 1, kept, whole=not missing))
         self._next = bucket + 1
+        self._carriers.add(bucket, rows, numbers)
+        self._customers.enter(bucket, bucket, self._segments.of)
         self._writer.window(bucket, "observed", rows, numbers, self._detector.version, observed, judgement)
         self._writer.rollups(bucket, self._detector.version, judgement.rollups)
         self._follow_spikes(bucket, observed, judgement)
@@ -380,7 +396,14 @@ class Judge:
                 for number, (_, contacts, _) in zip(numbers, rows, strict=True):
                     self._detector.add_late(self._next - bucket, number, contacts)
                     self._spikes.add_late(self._segments.names[number], bucket * self._rules.bucket_seconds, contacts)
+                self._carriers.add(bucket, rows, numbers)
             self._writer.window(bucket, status, rows, numbers, self._detector.version)
+        if self._next is not None:
+            for bucket in self._customers.waiting(self._next):
+                if (self._first is not None and bucket < self._first) or self._in_gap(bucket):
+                    self._customers.drop(bucket)
+                else:
+                    self._customers.enter(bucket, self._next - 1, self._segments.of)
 
     def _number(self, rows: list[Row]) -> list[int]:
         """Segment numbers of the rows; new segments are made known to the detector."""
@@ -390,10 +413,16 @@ class Judge:
 
     def _follow_spikes(self, bucket: int, observed: Ints, judgement: Judgement) -> None:
         end = (bucket + 1) * self._rules.bucket_seconds
-        names, dimensions = self._segments.names, self._rules.dimensions
-        for state, spike in self._spikes.follow(end, names, observed, judgement, self._detector):
+        names, seconds, detector = self._segments.names, self._rules.bucket_seconds, self._detector
+        number_of = self._segments.of
+
+        def are_few(line: tuple[str, ...], windows: Windows, window: int) -> bool:
+            return self._customers.are_few([number_of(n) for n in detector.members(line)], end, windows, window)
+
+        for state, spike in self._spikes.follow(end, names, observed, judgement, detector, are_few):
             at = min(end, spike.last_above + CLOSE_SECONDS) if state == "resolved" else end
-            facts = facts_of(spike, self._detector, dimensions, self._rules.bucket_seconds)
+            contacts = Contacts(self._carriers, self._customers, number_of, self._spikes.up, judgement.rollups)
+            facts = facts_of(spike, detector, self._rules.dimensions, seconds, end=end, contacts=contacts)
             self._writer.spike(state, spike, facts, at, self._detector.version)
 
     def _covered(self) -> tuple[Covered, ...]:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-UNKNOWN: Final = "unknown"
+from pegel.schemas.detection import UNKNOWN
+
 OTHER: Final = "other"
 
 

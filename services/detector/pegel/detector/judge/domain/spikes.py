@@ -4,7 +4,7 @@ A line is a segment or a roll-up. A spike opens where the line's score reaches w
 and is over when it has been below, by a margin, for an hour.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -26,6 +26,10 @@ MOSTLY: Final = 0.7
 """A roll-up of whose excess a segment in a spike has so much is that segment's spike."""
 GROWN: Final = 1.25
 """An update is written when the excess has grown by a quarter since the last."""
+
+
+AreFew = Callable[[tuple[str, ...], Windows, int], bool]
+"""Whether a line stands out in a window (by its place) only because a few customers came again and again."""
 
 
 class Lines(Protocol):
@@ -98,9 +102,17 @@ class SpikeTracker:
         self._bucket_seconds = bucket_seconds
         self.bar = -log10(false_pages_per_week)
         self.up: dict[tuple[str, ...], Spike] = {}
+        self.withheld: dict[tuple[str, ...], int] = {}
+        """Lines that one or two customers alone raised within the hour, and when they did last: no spike of theirs."""
 
     def follow(
-        self, end: int, segments: list[tuple[str, ...]], observed: Ints, judgement: Judgement, detector: Lines
+        self,
+        end: int,
+        segments: list[tuple[str, ...]],
+        observed: Ints,
+        judgement: Judgement,
+        detector: Lines,
+        are_few: AreFew = lambda *_: False,
     ) -> list[tuple[SpikeState, Spike]]:
         """Of a bucket that ends at `end`. observed: contacts of the segments in it."""
         told: list[tuple[SpikeState, Spike]] = []
@@ -109,6 +121,7 @@ class SpikeTracker:
             if end - self._bucket_seconds - spike.last_above >= CLOSE_SECONDS:
                 told.append(("resolved", self._end(line, detector)))
         ended = {spike.line for _, spike in told}  # its evidence was of then
+        self.withheld = {line: last for line, last in self.withheld.items() if end - last < CLOSE_SECONDS}
         count = len(segments) + len(judgement.rollups.names)
         low = self.bar - HYSTERESIS
         groups = (
@@ -118,7 +131,9 @@ class SpikeTracker:
         for names, scores, seen, normal in groups:
             risen = [n for n in np.flatnonzero(scores >= self.bar).tolist() if names[n] not in {*self.up, *ended}]
             for number in risen:
-                if not self._is_of_one_segment(names[number], detector):
+                if not self._is_of_one_segment(names[number], detector) and not self._withhold(
+                    names[number], end, detector, are_few
+                ):
                     spike = self._open(names[number], end, float(scores[number]), count, detector)
                     told.append(("opened", spike))
             numbers = {name: number for number, name in enumerate(names) if name in self.up}
@@ -148,11 +163,24 @@ class SpikeTracker:
                 spike.observed += contacts
 
     def state(self) -> dict[str, Any]:
-        return {"up": [asdict(spike) for spike in self.up.values()]}
+        return {
+            "up": [asdict(spike) for spike in self.up.values()],
+            "withheld": [[line, end] for line, end in self.withheld.items()],
+        }
 
     def restore(self, tree: Mapping[str, Any]) -> None:
         spikes = [Spike(**{**spike, "line": tuple(spike["line"])}) for spike in tree["up"]]
         self.up = {spike.line: spike for spike in spikes}
+        self.withheld = {tuple(line): end for line, end in tree.get("withheld", ())}
+
+    def _withhold(self, line: tuple[str, ...], end: int, detector: Lines, are_few: AreFew) -> bool:
+        """One caller's 29 calls are no outage: what they left of evidence is forgotten, so that it fades with them."""
+        windows = detector.windows(line)
+        if not are_few(line, windows, telling(windows)):
+            return False
+        detector.over(line)
+        self.withheld[line] = end
+        return True
 
     def _is_of_one_segment(self, line: tuple[str, ...], detector: Lines) -> bool:
         """Whether a roll-up says nothing that the spike of one of its segments does not say."""
