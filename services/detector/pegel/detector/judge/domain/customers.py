@@ -5,6 +5,7 @@ remembered as such, so that an answer says whether it is whole. No hash leaves t
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from math import sqrt
 from typing import Any, Final, NamedTuple
 
@@ -49,11 +50,7 @@ class _Met(NamedTuple):
     again: Numbers
 
 
-def _numbers(values: Sequence[int] = ()) -> Numbers:
-    return np.array(values, dtype=np.uint32)
-
-
-_NOBODY: Final = _Met(*(_numbers() for _ in range(4)))
+NOBODY: Final = np.zeros(0, dtype=np.uint32)
 
 
 class Customers:
@@ -61,8 +58,8 @@ class Customers:
 
     def __init__(self, bucket_seconds: int) -> None:
         self._bucket_seconds = bucket_seconds
-        self._waiting: dict[int, list[tuple[Segment, int, bytes]]] = {}
-        """By bucket, of all partitions; what is not judged yet."""
+        self._waiting: dict[int, list[tuple[list[Segment], list[int], list[bytes]]]] = {}
+        """By bucket, what is not judged yet: columns of parts of records, of all partitions."""
         self._met: dict[int, _Met] = {}
         self._forgotten_to = np.zeros(0, dtype=np.int64)
         """The bucket, by segment, before which not everything is known."""
@@ -71,10 +68,13 @@ class Customers:
         self._hour: int | None = None
 
     def take(self, rows: CustomersLine | None) -> None:
-        """What a record of counts says."""
-        if rows is not None:
-            for bucket, *row in zip(rows.bucket, rows.segment, rows.contacts, rows.hashes, strict=True):
-                self._waiting.setdefault(bucket, []).append(tuple(row))  # type: ignore[arg-type]
+        """What a record of counts says: mostly of one bucket."""
+        if rows is None or not rows.bucket:
+            return
+        cuts = [0, *(n for n in range(1, len(rows.bucket)) if rows.bucket[n] != rows.bucket[n - 1]), len(rows.bucket)]
+        for first, end in pairwise(cuts):
+            part = (rows.segment[first:end], rows.contacts[first:end], rows.hashes[first:end])
+            self._waiting.setdefault(rows.bucket[first], []).append(part)
 
     def waiting(self, before: int) -> list[int]:
         """Buckets before this one that were taken and not entered."""
@@ -90,25 +90,25 @@ class Customers:
         rows = self._waiting.pop(bucket, None)
         if rows is None or bucket <= now - QUIET_SECONDS // self._bucket_seconds:
             return
-        numbers = [number_of(segment) for segment, _, _ in rows]
-        lengths = [len(hashes) // HASH_BYTES for _, _, hashes in rows]
-        # A quarter of a million customers are told apart in 32 bits but for some seven.
-        hashes = np.frombuffer(b"".join(row[2] for row in rows), dtype="<u8").astype(np.uint32)
-        more = [(n, row[1] - length) for n, row, length in zip(numbers, rows, lengths, strict=True) if row[1] > length]
+        numbers = np.array([number_of(segment) for part, _, _ in rows for segment in part], dtype=np.uint32)
+        hashes = [one for _, _, part in rows for one in part]
+        customers = np.array([len(one) for one in hashes], dtype=np.int64) // HASH_BYTES
+        again = np.array([contacts for _, part, _ in rows for contacts in part], dtype=np.int64) - customers
+        more = again > 0
         new = _Met(
-            np.repeat(_numbers(numbers), lengths),
-            hashes,
-            _numbers([n for n, _ in more]),
-            _numbers([m for _, m in more]),
+            np.repeat(numbers, customers),
+            # A quarter of a million customers are told apart in 32 bits but for some seven.
+            np.frombuffer(b"".join(hashes), dtype="<u8").astype(np.uint32),
+            numbers[more],
+            again[more].astype(np.uint32),
         )
-        before = self._met.get(bucket, _NOBODY)
-        self._met[bucket] = _Met(*(np.concatenate(pair) for pair in zip(before, new, strict=True)))
-        missing = max(numbers) + 1 - len(self._forgotten_to)
+        before = self._met.get(bucket)
+        self._met[bucket] = new if before is None else _Met(*map(np.concatenate, zip(before, new, strict=True)))
+        missing = int(numbers.max()) + 1 - len(self._forgotten_to)
         if missing > 0:
             self._forgotten_to = np.concatenate([self._forgotten_to, np.zeros(missing, dtype=np.int64)])
-        if max(lengths) >= CUSTOMERS_MAX:  # there were more: of this bucket not all are known
-            full = [n for n, length in zip(numbers, lengths, strict=True) if length >= CUSTOMERS_MAX]
-            self._forgotten_to[full] = np.maximum(self._forgotten_to[full], bucket + 1)
+        full = numbers[customers >= CUSTOMERS_MAX]  # there were more: of this bucket not all are known
+        self._forgotten_to[full] = np.maximum(self._forgotten_to[full], bucket + 1)
 
     def known(self, segments: Sequence[int], end: int, seconds: int) -> Known:
         """Of a line's segments in a window that ends at `end` (seconds since 1970)."""
@@ -118,7 +118,7 @@ class Customers:
         mine = np.zeros(max(len(self._forgotten_to), int(its.max(initial=0)) + 1), dtype=bool)
         mine[its] = True
         its = its[its < len(self._forgotten_to)]
-        seen, contacts = [_numbers()], 0
+        seen, contacts = [NOBODY], 0
         for bucket in range(first, to):
             if (met := self._met.get(bucket)) is not None:
                 found = met.hash[mine[met.segment]]
@@ -164,7 +164,7 @@ class Customers:
 
     def _many(self) -> NDArray[np.int64]:
         """How many are kept of each segment."""
-        segments = np.concatenate([_numbers(), *(met.segment for met in self._met.values())])
+        segments = np.concatenate([NOBODY, *(met.segment for met in self._met.values())])
         return np.bincount(segments, minlength=len(self._forgotten_to))
 
     def _forget(self, segments: NDArray[np.bool_], before: int) -> None:
@@ -180,7 +180,7 @@ class Customers:
 
     def state(self) -> dict[str, Any]:
         return {
-            "waiting": [[bucket, list(rows)] for bucket, rows in self._waiting.items()],
+            "waiting": [[bucket, list(parts)] for bucket, parts in self._waiting.items()],
             "met": [[bucket, *met] for bucket, met in self._met.items()],
             "forgotten_to": self._forgotten_to.copy(),
             "usual": self._usual.copy(),
@@ -189,8 +189,8 @@ class Customers:
 
     def restore(self, tree: Mapping[str, Any]) -> None:
         self._waiting = {
-            bucket: [(tuple(segment), contacts, hashes) for segment, contacts, hashes in rows]
-            for bucket, rows in tree["waiting"]
+            bucket: [([tuple(one) for one in segments], contacts, hashes) for segments, contacts, hashes in parts]
+            for bucket, parts in tree["waiting"]
         }
         self._met = {bucket: _Met(*met) for bucket, *met in tree["met"]}
         self._forgotten_to, self._usual, self._hour = tree["forgotten_to"], tree["usual"], tree["hour"]

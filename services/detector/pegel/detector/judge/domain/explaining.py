@@ -16,8 +16,10 @@ TREND_LEVEL: Final = 0.05
 BAND: Final = 1.96
 RARITY_FACTOR: Final = 3.0
 """Nothing is called rarer than so many times the history it was learnt from."""
-CARRIERS: Final = 2
-"""So many values of the dimensions left out are named in the text, and so many of other fields."""
+MEMBERS_NAMED: Final = 3
+"""So many values of the dimensions left out are named in the text."""
+FIELDS_NAMED: Final = 2
+"""So many of other fields."""
 SHARE_MIN: Final = 0.1
 """A value is named that has so much of the excess."""
 UNLIKE: Final = 0.1
@@ -200,10 +202,11 @@ def explain(spike: Spike, name: str, *, end: int, facts: Facts, language: Langua
 def _worth_naming(carriers: Sequence[Carrier]) -> list[Carrier]:
     """The largest of the dimensions left out; of each other field the first, where that is not as usual."""
     large = [one for one in carriers if one.share >= SHARE_MIN]
-    members = [one for one in large if one.usual is None]
+    members = sorted((one for one in large if one.usual is None), key=lambda one: -one.share)
     first = {one.dimension: one for one in reversed(large) if one.usual is not None}.values()
     telling = [one for one in first if one.share >= (one.usual or 0.0) + UNLIKE and one.value not in {UNKNOWN, OTHER}]
-    return [*members[:CARRIERS], *sorted(telling, key=lambda one: (-one.share, one.dimension))[:CARRIERS]]
+    telling.sort(key=lambda one: (-one.share, one.dimension))
+    return [*members[:MEMBERS_NAMED], *telling[:FIELDS_NAMED]]
 
 
 def _customers_words(facts: Facts, words: Mapping[str, str]) -> str:
