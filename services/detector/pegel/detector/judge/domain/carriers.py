@@ -124,8 +124,12 @@ class Carriers:
         Each segment's contacts are shared out by what came in the window's slots, of its last three hours, and what is
         expected by what is usual there.
         """
-        first, last = (end - seconds) // self._slot_seconds, (end - 1) // self._slot_seconds
-        lately = [part for at, parts in self._slots.items() if first <= at <= last for part in parts]
+        lately: list[_Kinds] = []
+        for at, parts in self._slots.items():
+            # Of the slot in which the window begins, as much counts as lies in it.
+            within = min(1.0, at + 1 - (end - seconds) / self._slot_seconds)
+            if within > 0 and at * self._slot_seconds < end:
+                lately.extend(part._replace(contacts=part.contacts * np.float32(within)) for part in parts)
         places = max((one.segment for one in members), default=-1) + 1
         observed, expected, mine = np.zeros(places), np.zeros(places), np.zeros(places, dtype=bool)
         for one in members:

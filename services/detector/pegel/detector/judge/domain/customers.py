@@ -26,6 +26,8 @@ KEPT_MAX: Final = 2_000
 FEW: Final = 2
 """So many customers more than are expected are no spike, however often they come."""
 BAND: Final = 1.96
+AGAIN_MAX: Final = 0.8
+"""More of all contacts are not taken to be usually repeated ones."""
 MEMORY_HOURS: Final = 14 * 24.0
 """Of how many contacts are usually repeated ones."""
 
@@ -130,17 +132,17 @@ class Customers:
     def are_few(self, segments: Sequence[int], end: int, windows: Windows, window: int) -> bool:
         """Whether a window is out of the ordinary by customers who came again and again, and not without these.
 
-        Each customer counts once, beside those who usually come again. False where contacts don't say their customer,
-        or not all that did are known.
+        Each customer stands for as many contacts as is usual, and who says none for one. False where contacts don't say
+        their customer, or not all that did are known.
         """
         known = self.known(segments, end, int(windows.seconds[window]))
         if not known.whole or not known.contacts:
             return False
         observed, expected = int(windows.observed[window]), float(windows.expected[window])
-        usual = self._usual[0] / self._usual[1] if self._usual[1] else 0.0
-        again = max(0.0, known.contacts - known.customers - usual * expected)
+        each = 1 / (1 - min(AGAIN_MAX, float(self._usual[0] / self._usual[1]) if self._usual[1] else 0.0))
+        again = max(0.0, known.contacts - each * known.customers)
         upper = expected + BAND * sqrt(float(windows.variance[window]))
-        return observed - again <= max(upper, expected + FEW)
+        return observed - again <= max(upper, expected + FEW * each)
 
     def _grow_old(self, now: int) -> None:
         """Once an hour: learn how many come again within three hours, and forget what is old."""

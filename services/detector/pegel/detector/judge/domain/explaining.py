@@ -200,12 +200,13 @@ def explain(spike: Spike, name: str, *, end: int, facts: Facts, language: Langua
 
 
 def _worth_naming(carriers: Sequence[Carrier]) -> list[Carrier]:
-    """The largest of the dimensions left out; of each other field the first, where that is not as usual."""
+    """The largest of the dimensions left out; of each other field the first, where it is not as usual, and rather those
+    that are least so."""
     large = [one for one in carriers if one.share >= SHARE_MIN]
     members = sorted((one for one in large if one.usual is None), key=lambda one: -one.share)
     first = {one.dimension: one for one in reversed(large) if one.usual is not None}.values()
     telling = [one for one in first if one.share >= (one.usual or 0.0) + UNLIKE and one.value not in {UNKNOWN, OTHER}]
-    telling.sort(key=lambda one: (-one.share, one.dimension))
+    telling.sort(key=lambda one: ((one.usual or 0.0) - one.share, one.dimension))
     return [*members[:MEMBERS_NAMED], *telling[:FIELDS_NAMED]]
 
 
