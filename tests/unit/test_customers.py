@@ -140,7 +140,14 @@ class TestTheJudge:
             for customer in its.get(segment, ())
             if 1036 - seconds // 300 <= bucket < 1036
         ]
-        expected = Known(len(set(who)), len(who), whole=True)
+        apart = {
+            (segment, customer)
+            for bucket, its in met.items()
+            for segment in line
+            for customer in its.get(segment, ())
+            if 1036 - seconds // 300 <= bucket < 1036
+        }
+        expected = Known(len(set(who)), len(apart), len(who), whole=True)
         assert found.known(line, 1036 * 300, seconds) == expected
         restored = Customers(300)
         restored.restore(decode(encode(found.state())))
@@ -151,25 +158,24 @@ class TestTheJudge:
         met = {1000 + n: {0: [n + 1]} if n % 20 else {0: [n + 1], 1: [n + 1]} for n in range(288)}
         found = entered(met)
         end = 1288 * 300
-        assert found.known([1], end, 86_400) == Known(15, 15, whole=True)
-        assert found.known([0], end, 3 * 3600) == Known(36, 36, whole=True)
+        assert found.known([1], end, 86_400) == Known(15, 15, 15, whole=True)
+        assert found.known([0], end, 3 * 3600) == Known(36, 36, 36, whole=True)
         assert not found.known([0], end, 86_400).whole
         assert not found.known([0, 1], end, 86_400).whole
         assert QUIET_MAX >= 15
 
     def test_of_a_bucket_with_too_many_not_all_are_known(self) -> None:
-        found = entered({1000: {0: list(range(1, CUSTOMERS_MAX + 2))}, 1001: {0: [1]}})
         found = Customers(300)
         many = line(1000, {0: list(range(1, CUSTOMERS_MAX + 1))})
         many.contacts = [CUSTOMERS_MAX + 7]
         found.take(many)
         found.enter(1000, 1000, SEGMENTS.index)
-        assert found.known([0], 1001 * 300, 300) == Known(CUSTOMERS_MAX, CUSTOMERS_MAX + 7, whole=False)
+        assert found.known([0], 1001 * 300, 300) == Known(CUSTOMERS_MAX, CUSTOMERS_MAX, CUSTOMERS_MAX + 7, whole=False)
 
     def test_a_very_busy_segment_is_forgotten_in_halves(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(memory, "KEPT_MAX", 100)
         found = entered({1000 + n: {0: list(range(20 * n + 1, 20 * n + 21))} for n in range(60)})
-        assert found.known([0], 1060 * 300, 900) == Known(60, 60, whole=True)
+        assert found.known([0], 1060 * 300, 900) == Known(60, 60, 60, whole=True)
         assert not found.known([0], 1060 * 300, 3 * 3600).whole
         assert sum(len(met[1]) for met in found.state()["met"]) < 600
 

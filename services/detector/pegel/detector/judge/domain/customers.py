@@ -36,9 +36,13 @@ Numbers = NDArray[np.uint32]
 
 
 class Known(NamedTuple):
-    """Of a line's window: distinct customers, contacts that say theirs, and whether all of them are still known."""
+    """Of a line's window: distinct customers, contacts that say theirs, and whether all of them are still known.
+
+    apart: the customers of each of its segments, added up.
+    """
 
     customers: int
+    apart: int
     contacts: int
     whole: bool
 
@@ -53,6 +57,12 @@ class _Met(NamedTuple):
 
 
 NOBODY: Final = np.zeros(0, dtype=np.uint32)
+HASHES: Final = np.uint64(2**32 - 1)
+
+
+def _pairs(met: _Met) -> NDArray[np.uint64]:
+    """Segment and hash in one number."""
+    return met.segment.astype(np.uint64) << np.uint64(32) | met.hash
 
 
 class Customers:
@@ -120,14 +130,15 @@ class Customers:
         mine = np.zeros(max(len(self._forgotten_to), int(its.max(initial=0)) + 1), dtype=bool)
         mine[its] = True
         its = its[its < len(self._forgotten_to)]
-        seen, contacts = [NOBODY], 0
+        seen, contacts = [NOBODY.astype(np.uint64)], 0
         for bucket in range(first, to):
             if (met := self._met.get(bucket)) is not None:
-                found = met.hash[mine[met.segment]]
+                found = _pairs(met)[mine[met.segment]]
                 seen.append(found)
                 contacts += len(found) + int(met.again[mine[met.again_segment]].sum())
-        customers = len(np.unique(np.concatenate(seen)))
-        return Known(customers, contacts, bool((self._forgotten_to[its] <= first).all()))
+        apart = np.unique(np.concatenate(seen))
+        customers = len(np.unique(apart & HASHES))
+        return Known(customers, len(apart), contacts, bool((self._forgotten_to[its] <= first).all()))
 
     def are_few(self, segments: Sequence[int], end: int, windows: Windows, window: int) -> bool:
         """Whether a window is out of the ordinary by customers who came again and again, and not without these.
@@ -140,7 +151,7 @@ class Customers:
             return False
         observed, expected = int(windows.observed[window]), float(windows.expected[window])
         each = 1 / (1 - min(AGAIN_MAX, float(self._usual[0] / self._usual[1]) if self._usual[1] else 0.0))
-        again = max(0.0, known.contacts - each * known.customers)
+        again = max(0.0, known.contacts - each * known.apart)
         upper = expected + BAND * sqrt(float(windows.variance[window]))
         return observed - again <= max(upper, expected + FEW * each)
 
@@ -152,7 +163,7 @@ class Customers:
         passed, self._hour = hour - (hour if self._hour is None else self._hour), hour
         each = self._bucket_seconds
         recent = [bucket for bucket in self._met if bucket > now - KEPT_SECONDS // each]
-        pairs = [self._met[b].segment.astype(np.uint64) << np.uint64(32) | self._met[b].hash for b in recent]
+        pairs = [_pairs(self._met[b]) for b in recent]
         customers = len(np.unique(np.concatenate(pairs))) if pairs else 0
         contacts = sum(map(len, pairs)) + sum(int(self._met[b].again.sum()) for b in recent)
         fade = 0.5 ** (max(0, passed) / MEMORY_HOURS)
