@@ -229,7 +229,7 @@ class Baseline:
         hourly = hourly * effect.factor
         self.rates = np.maximum(hourly * self._slots[self._times.slots(hour), rows], SLOT_CONTACTS_MIN)
         young = np.exp(-self._learnt_hours / YOUNG_HOURS_MEMORY)
-        self.doubt = self._level_variance + self._hours_variance[of_week, rows] + 0.5 * young + effect.variance
+        self.doubt = self._level_variance + self._hours_variance[of_week, rows] + 1.2 * young + effect.variance
 
     def state(self) -> dict[str, Any]:
         arrays = {name: getattr(self, f"_{name}").copy() for name in (*_TABLES, *_ROWS)}
