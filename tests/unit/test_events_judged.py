@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(120)
 MONDAY = int(datetime(2026, 3, 2, tzinfo=UTC).timestamp())
 STEP = 300
 DAY = 86_400
-SEGMENTS = [(country, topic) for country in ("ES", "PT", "DE") for topic in ("atm", "cards")]
+SEGMENTS: list[tuple[str, ...]] = [(country, topic) for country in ("ES", "PT", "DE") for topic in ("atm", "cards")]
 USUAL = np.array([12.0, 6.0, 8.0, 3.0, 20.0, 5.0])
 MANY = 4
 ES = np.array([name[0] == "ES" for name in SEGMENTS])

@@ -12,7 +12,7 @@ from pegel.alerter import metrics
 from pegel.alerter.database import outbox
 from pegel.alerter.database.tables import incident_dimensions, incidents, spikes, transitions
 from pegel.alerter.incidents.domain.life import Event, after
-from pegel.alerter.incidents.domain.paging import STALE
+from pegel.alerter.incidents.domain.paging import FLOOR, STALE
 from pegel.alerter.ownership.ports import OwnerRules
 from pegel.schemas.incident import IncidentState, Transition
 from pegel.schemas.page import Page, PageKind
@@ -125,7 +125,7 @@ def change(
     changed = get(connection, incident.id)
     if state == "resolved":
         # What nobody was told of has no end to tell.
-        receivers = () if incident.page.startswith(STALE) else outbox.receivers_of(connection, incident.id)
+        receivers = () if incident.page.startswith((STALE, FLOOR)) else outbox.receivers_of(connection, incident.id)
         page = page_of(changed, "resolved", at=at, reason=reason, owners=owners, dimensions=dimensions)
         outbox.write(connection, page_id(changed), page, receivers, now)
     return changed
@@ -193,9 +193,9 @@ def title(segment: Mapping[str, str], owners: OwnerRules) -> str:
     )
 
 
-def withheld_as_stale(connection: Connection) -> list[Found]:
-    """Open incidents whose owner was not paged because they were read of too late; oldest first."""
-    wanted = select(incidents).where(incidents.c.state == "open", incidents.c.page.startswith(STALE, autoescape=True))
+def withheld(connection: Connection, why: str) -> list[Found]:
+    """Open incidents whose owner was not paged (STALE: they were read of too late; FLOOR: too little); oldest first."""
+    wanted = select(incidents).where(incidents.c.state == "open", incidents.c.page.startswith(why, autoescape=True))
     return _whole(connection, connection.execute(wanted.order_by(incidents.c.opened_at, incidents.c.id)).all())
 
 
