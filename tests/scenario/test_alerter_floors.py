@@ -24,8 +24,8 @@ def write(folder: Path, floor: dict[str, Any] | None) -> None:
     team = {"name": "Cash withdrawals", "cost_centre": "CC-1010"} | ({} if floor is None else {"floor": floor})
     ownership = {"teams": {"cash": team}, "rules": [{"match": {"topic": "atm"}, "team": "cash"}]}
     (folder / "ownership.yaml").write_text(yaml.safe_dump(ownership))
-    prices = {"currency": "EUR", "services": {"desk": "Desk"}}
-    prices["prices"] = [{"match": {"channel": "phone"}, "service": "desk", "unit_price": "5.00"}]  # type: ignore[assignment]
+    price = {"match": {"channel": "phone"}, "service": "desk", "unit_price": "5.00"}
+    prices: dict[str, Any] = {"currency": "EUR", "services": {"desk": "Desk"}, "prices": [price]}
     (folder / "prices.yaml").write_text(yaml.safe_dump(prices))
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pegel.detector.judge.domain.events import KEPT_SECONDS, Events
@@ -160,6 +160,7 @@ planned = st.tuples(
 )
 
 
+@settings(max_examples=40)
 @given(st.lists(planned, max_size=6), st.lists(st.tuples(st.integers(0, 5), st.integers(0, 25)), max_size=3))
 def test_each_bucket_has_the_product_of_what_holds_there_wherever_it_is_restored(
     plans: list[tuple[int, int, float | None, tuple[str, str], int]], cancels: list[tuple[int, int]]
