@@ -177,6 +177,15 @@ def backtest(
     holidays: Annotated[
         str, typer.Option(metavar="auto|none|FILE", help="By the country, none, or a CSV of date and maybe country.")
     ] = "auto",
+    events: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="CSV",
+            help="Campaigns and maintenance: name, segment, from, until, factor (empty: no paging).",
+        ),
+    ] = None,
     false_pages_per_week: Annotated[
         float, typer.Option(help="How many false pages a week are accepted, in all.")
     ] = 5.0,
@@ -212,6 +221,7 @@ def backtest(
         tz_by=tz_by,
         bucket=bucket,
         holidays=holidays,
+        events=events,
         false_pages_per_week=false_pages_per_week,
         history=history,
         scores=scores,

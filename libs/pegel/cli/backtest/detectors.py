@@ -52,7 +52,10 @@ class DetectorModel:
         end = start + self._seconds
         told = self._spikes.follow(end, self._names, observed, judgement, self._detector, self._calendar.quiet)
         events = [self._event(state, spike, end) for state, spike in told]
-        lines = Lines(observed, judgement.expected, judgement.lower, judgement.upper, _said(judgement.score))
+        score = judgement.score
+        if factors is not None:  # what nobody is paged about has no score, so that none counts it as a page
+            score = np.where(np.isnan(factors), np.nan, score)
+        lines = Lines(observed, judgement.expected, judgement.lower, judgement.upper, _said(score))
         rollups = judgement.rollups
         # A roll-up adds evidence, not counts, so it has no band of its own.
         nothing = np.full(len(rollups.names), np.nan)
