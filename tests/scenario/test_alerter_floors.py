@@ -1,5 +1,6 @@
 """A team with a floor is paged once an incident is worth it: in contacts, in what they cost, or both."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,46 @@ async def test_a_floor_that_is_taken_away_pages_what_waits_for_it(
         await pass_bucket(log, windows, clock)
         await running.applied(windows.now)
         assert await pages(running, 1) == ["opened"]
+
+
+async def test_trouble_read_of_late_has_its_floor_too(
+    settings: Settings, tmp_path: Path, log: MemoryLog, windows: Windows, clock: Clock
+) -> None:
+    write(tmp_path, {"contacts": 90})
+    async with alerter(settings, log, now=clock) as running:
+        spike = windows.spike(observed=30, expected=3.0)
+        records = windows.bucket(spikes=[spike])
+        clock.at = windows.now + timedelta(minutes=31)
+        await pass_bucket(log, windows, clock, records=records)
+        await running.applied(windows.now)
+        assert (await said(running)).startswith("not_paged: stale")
+        for observed in (50, 99):
+            at = windows.spike().at
+            grown = spike.model_copy(update={"state": "updated", "observed_since_onset": observed, "at": at})
+            await pass_bucket(log, windows, clock, spikes=[grown])
+            await running.applied(windows.now)
+            if observed == 50:
+                assert (await said(running)).startswith("not_paged: floor, 47 contacts more than usual")
+                assert running.memory.attempts == []
+        assert await pages(running, 1) == ["opened"]
+
+
+async def test_one_that_was_acknowledged_pages_nobody(
+    settings: Settings, tmp_path: Path, log: MemoryLog, windows: Windows, clock: Clock
+) -> None:
+    write(tmp_path, {"contacts": 90})
+    async with alerter(settings, log, now=clock) as running:
+        spike = windows.spike(observed=30, expected=3.0)
+        await pass_bucket(log, windows, clock, spikes=[spike])
+        await running.applied(windows.now)
+        (incident,) = await running.incidents()
+        answer = await running.client.post(f"/v1/incidents/{incident['id']}/acknowledge", json={})
+        assert answer.status_code == 200
+        grown = {"state": "updated", "observed_since_onset": 99, "at": windows.spike().at}
+        await pass_bucket(log, windows, clock, spikes=[spike.model_copy(update=grown)])
+        await running.applied(windows.now)
+        assert (await said(running)).startswith("not_paged: floor")
+        assert running.memory.attempts == []
 
 
 def test_all_that_is_wrong_with_floors_stops_the_start(tmp_path: Path) -> None:

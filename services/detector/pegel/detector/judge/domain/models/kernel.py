@@ -326,11 +326,10 @@ class Kernel:
         judged = self._baseline.learnt_days >= YOUNG_DAYS
         own = judged * evidence.increments(y, m * (1 + MARGIN * doubt), self._size)
         paths = evidence.added(self._paths, own, part)
-        summed = judged * evidence.increments(y, m * (1 + ROLLUP_MARGIN * doubt), self._size)
-        summed = np.clip(summed, -evidence.CLIP, evidence.CLIP)
         quiet = self._quiet_since > 0
-        if quiet.any():
-            summed = np.where(quiet, 0.0, summed)
+        heard = judged & ~quiet
+        summed = heard * evidence.increments(y, m * (1 + ROLLUP_MARGIN * doubt), self._size)
+        summed = np.clip(summed, -evidence.CLIP, evidence.CLIP)
         rollup_paths = evidence.added(self._rollup_paths, self._rollups.sums(summed), part)
         if quiet.any():  # a roll-up of such segments alone has nothing to tell
             rollup_paths[:, self._rollups.sums((~quiet).astype(np.float64)[None])[0] == 0] = evidence.NOTHING
