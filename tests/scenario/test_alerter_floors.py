@@ -148,10 +148,12 @@ async def test_both_floors_must_be_reached(
         )
 
 
+@pytest.mark.parametrize("floor", [20, 50])
 async def test_a_reopened_incident_has_the_excess_of_all_its_spikes(
-    settings: Settings, tmp_path: Path, log: MemoryLog, windows: Windows, clock: Clock
+    settings: Settings, tmp_path: Path, log: MemoryLog, windows: Windows, clock: Clock, floor: int
 ) -> None:
-    write(tmp_path, {"contacts": 20})
+    # 12 too many, over, and 13 too many again
+    write(tmp_path, {"contacts": floor})
     async with alerter(settings, log, now=clock) as running:
         for observed in (15, 16):
             spike = windows.spike(observed=observed, expected=3.0)
@@ -160,8 +162,14 @@ async def test_a_reopened_incident_has_the_excess_of_all_its_spikes(
             if observed == 15:
                 await pass_bucket(log, windows, clock, spikes=[over])
         await running.applied(windows.now)
-        assert await pages(running, 1) == ["reopened"]
-        assert running.memory.taken[0][1].observed_since_onset == 31
+        (incident,) = await running.incidents()
+        assert incident["state"] == "open"
+        if floor == 50:
+            assert incident["page"].startswith("not_paged: floor, 25 contacts more than usual")
+            assert running.memory.attempts == []
+        else:
+            assert await pages(running, 1) == ["reopened"]
+            assert running.memory.taken[0][1].observed_since_onset == 31
 
 
 async def test_a_floor_that_is_taken_away_pages_what_waits_for_it(

@@ -12,7 +12,7 @@ from pegel.alerter import metrics
 from pegel.alerter.database import outbox
 from pegel.alerter.database.tables import incident_dimensions, incidents, spikes, transitions
 from pegel.alerter.incidents.domain.life import Event, after
-from pegel.alerter.incidents.domain.paging import FLOOR, STALE
+from pegel.alerter.incidents.domain.paging import STALE
 from pegel.alerter.ownership.ports import OwnerRules
 from pegel.schemas.incident import IncidentState, Transition
 from pegel.schemas.page import Page, PageKind
@@ -125,7 +125,7 @@ def change(
     changed = get(connection, incident.id)
     if state == "resolved":
         # What nobody was told of has no end to tell.
-        receivers = () if incident.page.startswith((STALE, FLOOR)) else outbox.receivers_of(connection, incident.id)
+        receivers = () if incident.page.startswith(STALE) else outbox.receivers_of(connection, incident.id)
         page = page_of(changed, "resolved", at=at, reason=reason, owners=owners, dimensions=dimensions)
         outbox.write(connection, page_id(changed), page, receivers, now)
     return changed
