@@ -107,6 +107,32 @@ class HistoryEndRecord(LogRecord):
     parts: Count
 
 
+class CalendarRecord(LogRecord):
+    """Stream counts: an event that is known beforehand: a campaign, planned maintenance.
+
+    id: a repeated one is dropped. line: a glob a dimension ('*': all). It holds in the buckets of [since, until); where
+    `since` lies in a bucket that is judged, from the next. Either factor (what is expected is multiplied with it), or
+    paging, false: no spike opens there. What comes meanwhile is not learnt.
+    """
+
+    kind: Literal["calendar"] = "calendar"
+    id: Uuid
+    name: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    line: Segment
+    since: AwareDatetime
+    until: AwareDatetime
+    factor: Annotated[float, Field(gt=0, le=1000)] | None = None
+    paging: Literal[False] | None = None
+
+
+class CalendarCancelRecord(LogRecord):
+    """Stream counts: the event `cancels` holds no more, from the next bucket on. id: a repeated one is dropped."""
+
+    kind: Literal["calendar_cancel"] = "calendar_cancel"
+    id: Uuid
+    cancels: Uuid
+
+
 WindowStatus = Literal["observed", "late", "gap", "early"]
 
 
@@ -180,8 +206,8 @@ class SpikeRecord(LogRecord):
     in how many weeks chance brings this to this line, never more than three times the history. trend: the last 15
     minutes against the 15 before. carried_by: values of the dimensions left out, and subtopics, channels and handlers.
     customers: distinct ones in that window; customers_at_least: there may be more, for not every contact says its own,
-    or not all were kept. better_described_by: the roll-up that says more, of which this is a part. explanation,
-    explanation_de: one or two sentences made from these fields.
+    or not all were kept. better_described_by: the roll-up that says more, of which this is a part. events: names of
+    those in the calendar that hold there. explanation, explanation_de: one or two sentences made from these fields.
     """
 
     kind: Literal["spike"] = "spike"
@@ -206,6 +232,7 @@ class SpikeRecord(LogRecord):
     customers: Annotated[int, Field(ge=1)] | None = None
     customers_at_least: Literal[True] | None = None
     better_described_by: Segment | None = None
+    events: tuple[str, ...] | None = None
     model: str
     explanation: str
     explanation_de: str | None = None

@@ -15,9 +15,20 @@ from numpy.typing import NDArray
 
 from pegel.detector.judge.domain.carriers import Carriers
 from pegel.detector.judge.domain.customers import Customers
+from pegel.detector.judge.domain.events import Events
 from pegel.detector.judge.domain.history import History, HistoryParts
 from pegel.detector.judge.domain.judgement import Ints, Judgement, Windows
-from pegel.detector.judge.domain.lines import SMALL_MAX, ClaimLine, CountsLine, HistoryEndLine, HistoryLine, Row, merged
+from pegel.detector.judge.domain.lines import (
+    SMALL_MAX,
+    CalendarCancelLine,
+    CalendarLine,
+    ClaimLine,
+    CountsLine,
+    HistoryEndLine,
+    HistoryLine,
+    Row,
+    merged,
+)
 from pegel.detector.judge.domain.partition import Partition
 from pegel.detector.judge.domain.reading import Reading, Unreadable
 from pegel.detector.judge.domain.segments import Segments
@@ -27,7 +38,7 @@ from pegel.detector.judge.domain.writing import Writer
 from pegel.schemas.base import LogRecord
 from pegel.schemas.detection import Covered, WindowStatus
 
-STATE_VERSION: Final = "judge/2"
+STATE_VERSION: Final = "judge/3"
 """Of the tree that `Judge.state` gives; a tree of another version is not restored."""
 MISSING_MS: Final = 60_000
 """Wall mode: a partition that has not closed a bucket this long (append time) after the first one did is left out."""
@@ -128,6 +139,7 @@ class Judge:
         self._closings: deque[tuple[int, int]] = deque()
         """Wall mode: (closed_to, append time in ms) of the partition that was first to close so far."""
         self._late: list[tuple[int, list[Row]]] = []
+        self.events = Events(rules.bucket_seconds)
         self._history = HistoryParts()
         self._live: list[_Live] | None = []
         self.history_steps = 0
@@ -171,6 +183,7 @@ class Judge:
             "spikes": self._spikes.state(),
             "carriers": self._carriers.state(),
             "customers": self._customers.state(),
+            "events": self.events.state(),
             "history": self._history.state(),
             "live": None if self._live is None else list(self._live),
             "detector": self._detector.state(),
@@ -197,6 +210,7 @@ class Judge:
         judge._spikes.restore(tree["spikes"])
         judge._carriers.restore(tree["carriers"])
         judge._customers.restore(tree["customers"])
+        judge.events.restore(tree["events"])
         judge._history.restore(tree["history"])
         judge._live = None if tree["live"] is None else [_Live(*live) for live in tree["live"]]
         judge._detector.restore(tree["detector"])
@@ -218,6 +232,8 @@ class Judge:
                 self._judge_ready()
             elif isinstance(line, ClaimLine):
                 self._fence.claim(line.producer, line.epoch)
+            elif isinstance(line, CalendarLine | CalendarCancelLine):
+                self.events.take(line, self._next)
             else:
                 self._take_history(line)
         return self._writer.take()
@@ -249,7 +265,9 @@ class Judge:
                 self._detector.skip_gap(live.to - live.bucket)
                 continue
             observed = np.pad(live.observed.astype(np.int64), (0, self._known - len(live.observed)))
-            self._detector.judge(live.bucket * seconds, observed, whole=live.whole)
+            start = live.bucket * seconds
+            factors = self.events.factors(start, self._segments.names)
+            self._detector.judge(start, observed, whole=live.whole, factors=factors)
 
     def _learn(self, history: History) -> None:
         rows = [self._segments.of(segment) for segment in history.segments]
@@ -329,7 +347,8 @@ class Judge:
         np.add.at(observed, numbers, [row[1] for row in rows])
         start = bucket * self._rules.bucket_seconds
         # A bucket that nobody saw whole is judged, and not learnt.
-        judgement: Judgement = self._detector.judge(start, np.maximum(observed, 0), whole=not missing)
+        factors = self.events.factors(start, self._segments.names)
+        judgement: Judgement = self._detector.judge(start, np.maximum(observed, 0), whole=not missing, factors=factors)
         kept = np.clip(observed, 0, SMALL_MAX).astype(np.int32)
         self._keep_live(_Live(bucket, bucket + 1, kept, whole=not missing))
         self._next = bucket + 1
@@ -414,16 +433,17 @@ class Judge:
     def _follow_spikes(self, bucket: int, observed: Ints, judgement: Judgement) -> None:
         end = (bucket + 1) * self._rules.bucket_seconds
         names, seconds, detector = self._segments.names, self._rules.bucket_seconds, self._detector
-        number_of = self._segments.of
+        number_of, quiet = self._segments.of, self.events.quiet
 
         def are_few(line: tuple[str, ...], windows: Windows, window: int) -> bool:
             return self._customers.are_few([number_of(n) for n in detector.members(line)], end, windows, window)
 
-        for state, spike in self._spikes.follow(end, names, observed, judgement, detector, are_few):
+        for state, spike in self._spikes.follow(end, names, observed, judgement, detector, quiet, are_few):
             at = min(end, spike.last_above + CLOSE_SECONDS) if state == "resolved" else end
             contacts = Contacts(self._carriers, self._customers, number_of, self._spikes.up, judgement.rollups)
             facts = facts_of(spike, detector, self._rules.dimensions, seconds, end=end, contacts=contacts)
-            self._writer.spike(state, spike, facts, at, self._detector.version)
+            events = self.events.names(end - seconds, detector.members(spike.line))
+            self._writer.spike(state, spike, facts, at, self._detector.version, events=events)
 
     def _covered(self) -> tuple[Covered, ...]:
         return tuple(p.covered for p in self._partitions if p.covered is not None)

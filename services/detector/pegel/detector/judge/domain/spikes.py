@@ -112,9 +112,13 @@ class SpikeTracker:
         observed: Ints,
         judgement: Judgement,
         detector: Lines,
+        quiet: Callable[[Sequence[tuple[str, ...]]], bool] = lambda _: False,
         are_few: AreFew = lambda *_: False,
     ) -> list[tuple[SpikeState, Spike]]:
-        """Of a bucket that ends at `end`. observed: contacts of the segments in it."""
+        """Of a bucket that ends at `end`. observed: contacts of the segments in it.
+
+        quiet: whether nobody is paged about these segments: no spike opens there, one that is up stays.
+        """
         told: list[tuple[SpikeState, Spike]] = []
         for line, spike in list(self.up.items()):
             # Nobody observed the hour in which it would have ended, so it ended then: what rises now is another one.
@@ -131,6 +135,8 @@ class SpikeTracker:
         for names, scores, seen, normal in groups:
             risen = [n for n in np.flatnonzero(scores >= self.bar).tolist() if names[n] not in {*self.up, *ended}]
             for number in risen:
+                if quiet(detector.members(names[number])):
+                    continue
                 if not self._is_of_one_segment(names[number], detector) and not self._withhold(
                     names[number], end, detector, are_few
                 ):

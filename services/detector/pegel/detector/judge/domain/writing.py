@@ -5,7 +5,7 @@ from typing import Any, Final, Literal, cast
 
 import numpy as np
 
-from pegel.detector.judge.domain.explaining import Facts, explain, line_name
+from pegel.detector.judge.domain.explaining import Facts, explain, line_name, with_events
 from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement, Lines
 from pegel.detector.judge.domain.lines import Row
 from pegel.detector.judge.domain.reading import Unreadable
@@ -153,8 +153,12 @@ class Writer:
                 )
             )
 
-    def spike(self, state: SpikeState, spike: Spike, facts: Facts, end: int, model: str) -> None:
-        """A spike as it stands at `end` (seconds since 1970)."""
+    def spike(
+        self, state: SpikeState, spike: Spike, facts: Facts, end: int, model: str, *, events: tuple[str, ...] = ()
+    ) -> None:
+        """A spike as it stands at `end` (seconds since 1970). events: names of those that hold there."""
+        english = explain(spike, line_name(spike.line), end=end, facts=facts)
+        german = explain(spike, line_name(spike.line, "de"), end=end, facts=facts, language="de")
         self._outputs.append(
             SpikeRecord(
                 origin=self._origin(),
@@ -182,9 +186,10 @@ class Writer:
                 customers=facts.customers,
                 customers_at_least=True if facts.customers is not None and facts.at_least else None,
                 better_described_by=facts.better,
+                events=events or None,
                 model=model,
-                explanation=explain(spike, line_name(spike.line), end=end, facts=facts),
-                explanation_de=explain(spike, line_name(spike.line, "de"), end=end, facts=facts, language="de"),
+                explanation=with_events(english, events),
+                explanation_de=with_events(german, events, "de"),
             )
         )
 

@@ -12,6 +12,8 @@ import numpy as np
 
 from pegel.detector.judge.domain import evidence, promise
 from pegel.detector.judge.domain.baseline import DAY_HOURS, Baseline
+from pegel.detector.judge.domain.common import Common
+from pegel.detector.judge.domain.days import Calendar
 from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement, Lines, Windows
 from pegel.detector.judge.domain.rings import Rings
 from pegel.detector.judge.domain.rollups import RollUps
@@ -25,7 +27,7 @@ SHRINK: Final = 400.0
 DISPERSION_DAYS: Final = 14.0
 FAR: Final = 3.5
 """Standard deviations at which a window stands out: what lies in it is not learnt at once."""
-LASTING_HOURS, LASTING_DOWN_HOURS = 24.0, 44.0
+LASTING_HOURS, LASTING_DOWN_HOURS = 18.0, 44.0
 """A deviation that has lasted so long moves what is expected at once; it will be learnt when it is a day old."""
 LASTING_MEMORY_STEPS: Final = 96.0
 RECENT_LAG, RECENT_MEMORY_STEPS = 3, 24.0
@@ -36,6 +38,8 @@ MARGIN, ROLLUP_MARGIN = 0.7, 0.25
 BASELINE_VARIANCE: Final = 0.005
 """What the baseline is wrong by beyond its own doubt."""
 BAND: Final = 1.96
+COMMON_SCATTER: Final = 0.3
+"""How differently topics take part in a good or bad day of their country (relative standard deviation)."""
 OWN_DAYS: Final = 7.0
 YOUNG_DAYS: Final = 1.0
 """Before so much was learnt there is no opinion."""
@@ -44,6 +48,11 @@ _SUMS: Final = (
     "stood_out", "paths", "peaks", "rollup_paths", "rollup_peaks", "last_steps", "last_expected"
 )  # fmt: skip
 _STEP: Final = ("factor", "size", "step_observed", "step_expected")
+_EVENTS: Final = ("in_event", "unlearnt", "quiet_since")
+_SPARED: Final = (
+    "window_moments", "bucket_moments", "regression", "up_hours", "down_hours", "stood_out"
+)  # fmt: skip
+"""What is learnt of a step at its end: not of segments that an event touches."""
 
 
 class Kernel:
@@ -51,13 +60,15 @@ class Kernel:
 
     version = "pegel/1"
 
-    def __init__(self, bucket_seconds: int, zones: Zones, topic_at: int = -1) -> None:
+    def __init__(self, bucket_seconds: int, zones: Zones, topic_at: int = -1, calendar: Calendar | None = None) -> None:
+        """topic_at: the dimension whose other segments a young one borrows from. calendar: holidays and paydays."""
         self._bucket_seconds = bucket_seconds
         self._step_seconds = max(SLOT_SECONDS, bucket_seconds)
         self._steps_per_day = 86_400 / self._step_seconds
         self._segments: list[tuple[str, ...]] = []
         self._numbers: dict[tuple[str, ...], int] = {}
-        self._times, self._rollups, self._rings = LocalTimes(zones), RollUps(), Rings(bucket_seconds)
+        self._times = LocalTimes(zones, calendar or Calendar(zones.country_at))
+        self._rollups, self._rings = RollUps(), Rings(bucket_seconds)
         self._baseline = Baseline(self._times, self._rollups, topic_at)
         self._windows = len(self._rings.seconds)
         self._step: int | None = None
@@ -79,6 +90,13 @@ class Kernel:
         self._last_expected = np.zeros((RECENT_LAG, 0))
         self._factor, self._size = np.zeros(0), np.zeros(0)
         self._step_observed, self._step_expected = np.zeros(0), np.zeros(0)
+        self._country_at, self._common = zones.country_at, Common()
+        self._in_event = np.zeros(0, dtype=bool)
+        """Touched by an event of the calendar in this step."""
+        self._unlearnt = np.zeros((DAY_HOURS + 1, 0), dtype=bool)
+        """Hours that an event touched."""
+        self._quiet_since = np.zeros(0, dtype=np.int64)
+        """Since when (seconds since 1970) nobody is paged about a segment; 0: somebody is."""
 
     @property
     def rollups(self) -> Sequence[tuple[str, ...]]:
@@ -102,28 +120,30 @@ class Kernel:
             more = np.full((*array.shape[:-1], count), fill, dtype=array.dtype)
             setattr(self, f"_{name}", np.concatenate([array, more], axis=-1))
 
-        for name in (*_SUMS, *_STEP):
+        for name in (*_SUMS, *_STEP, *_EVENTS):
             if not name.startswith("rollup"):
                 nothing = evidence.NOTHING if name in {"paths", "peaks"} else 1.0 if name in {"factor", "size"} else 0.0
                 wider(name, new, nothing)
         self._regression[:, -new:] = [[0.5], [1.0]]
         for name in ("rollup_paths", "rollup_peaks"):
             wider(name, len(self._rollups.names) - rollups, evidence.NOTHING)
+        self._common.widen(len(self._rollups.names))
+        self._countries = None if self._country_at is None else self._rollups.like(self._country_at)
         if self._step is not None:
             self._find_factor()
 
-    def judge(self, start: int, observed: Ints, *, whole: bool = True) -> Judgement:
-        expected = self._enter(start, self._bucket_seconds)
+    def judge(self, start: int, observed: Ints, *, whole: bool = True, factors: Floats | None = None) -> Judgement:
+        expected = self._with_events(start, self._enter(start, self._bucket_seconds), factors)
         if not whole:  # its hour is not learnt when it is a day old
             self._partial[start // HOUR % (DAY_HOURS + 1)] = True
         self._push(start, self._bucket_seconds, observed, expected)
         paths, rollup_paths = self._weigh(start + self._bucket_seconds)
-        expected = expected * self._factor
+        expected = expected * self._factor * self._day_now()
         variance = expected + expected**2 * (1 / self._size + self._baseline.doubt)
         width = BAND * np.sqrt(variance)
         segments = np.where(self._baseline.learnt_days >= YOUNG_DAYS, evidence.score(paths), -np.inf)
         rollups = evidence.score(rollup_paths) if rollup_paths.size else np.zeros(0)
-        sums = self._rollups.sums(np.stack([observed.astype(np.float64), expected]))
+        sums = self._rollups.sums([np.stack([observed.astype(np.float64), expected])])
         return Judgement(
             expected=expected,
             lower=np.maximum(0.0, expected - width),
@@ -160,10 +180,12 @@ class Kernel:
             self._rings.add_late(self._end - buckets_ago * self._bucket_seconds, segment, contacts)
 
     _end: int | None = None
+    _countries: Ints | None = None
+    """The roll-up of each segment's country, (S,)."""
 
     def windows(self, name: tuple[str, ...]) -> Windows:
         """Those of a line that end with the bucket judged last."""
-        rows = self.rows(name)
+        rows = self._told(name)
         observed = self._rings.observed_sums[:, rows]
         expected = np.maximum(self._rings.expected_sums[:, rows], 1e-3)
         spread = self._window_dispersion()[:, rows] + self._baseline.doubt[rows]
@@ -193,7 +215,13 @@ class Kernel:
         return float(self._baseline.learnt_days.max(initial=0.0))
 
     def recent(self, name: tuple[str, ...], buckets: int) -> tuple[Ints, Floats]:
-        return self._rings.recent(self.rows(name), buckets * self._bucket_seconds)
+        return self._rings.recent(self._told(name), buckets * self._bucket_seconds)
+
+    def _told(self, name: tuple[str, ...]) -> Ints:
+        """The segments that a line tells of: of a roll-up not those about which nobody is paged."""
+        rows = self.rows(name)
+        told = rows[self._quiet_since[rows] == 0]
+        return told if len(told) else rows
 
     # --- a step -------------------------------------------------------------------------------------------------
 
@@ -207,18 +235,44 @@ class Kernel:
                     self._learn_hour(past - DAY_HOURS - 1)
                     self._stood_out[past % (DAY_HOURS + 1)] = 0
                     self._partial[past % (DAY_HOURS + 1)] = False
+                    self._unlearnt[past % (DAY_HOURS + 1)] = False
             self._baseline.enter(hour)
         if self._step != step:
             if self._step is not None:
                 self._begin_step(step - self._step)
             self._step = step
             self._step_observed[:], self._step_expected[:] = 0.0, 0.0
+            self._in_event[:] = False
             self._find_factor()
         self._end = start + seconds
         first, last = start % HOUR / SLOT_SECONDS, (start % HOUR + seconds) / SLOT_SECONDS
         if last - first <= 1:
             return np.asarray(self._baseline.rates[int(first)] * (seconds / SLOT_SECONDS))
         return np.asarray(self._baseline.rates[int(first) : int(last)].sum(axis=0))
+
+    def _with_events(self, start: int, expected: Floats, factors: Floats | None) -> Floats:
+        """The baseline's contacts as events change them; notes what they touch, and begins again where one is over."""
+        if factors is None:
+            if not self._quiet_since.any():
+                return expected
+            factors = np.ones(len(expected))
+        quiet = np.isnan(factors)
+        over = np.flatnonzero((self._quiet_since > 0) & ~quiet)
+        if len(over):
+            self._begin_again(over)
+        self._quiet_since[quiet & (self._quiet_since == 0)] = start
+        touched = factors != 1.0
+        self._in_event |= touched
+        self._unlearnt[start // HOUR % (DAY_HOURS + 1)] |= touched
+        return np.where(quiet, expected, expected * factors)
+
+    def _begin_again(self, segments: Ints) -> None:
+        """Nobody was paged about these, now somebody is: what came meanwhile is no evidence, and in no excess."""
+        self._paths[:, segments], self._peaks[segments] = evidence.NOTHING, 0.0
+        self._step_observed[segments], self._step_expected[segments] = 0.0, 0.0
+        for since in np.unique(self._quiet_since[segments]).tolist():
+            self._rings.take_as_expected(since, segments[self._quiet_since[segments] == since])
+        self._quiet_since[segments] = 0
 
     def _learn_hour(self, hour: int) -> None:
         if self._partial[hour % (DAY_HOURS + 1)]:
@@ -230,6 +284,7 @@ class Kernel:
             covered,
             self._stood_out[hour % (DAY_HOURS + 1)].astype(np.int64),
             np.maximum(self._up_hours, self._down_hours),
+            self._unlearnt[hour % (DAY_HOURS + 1)],
         )
 
     def _begin_step(self, steps: int) -> None:
@@ -247,7 +302,8 @@ class Kernel:
         e = self._recent[1]
         keep_memory = np.exp(-1 / (DISPERSION_DAYS * self._steps_per_day))
         beyond = np.minimum((self._recent[0] - e) ** 2, 9 * (e + 0.08 * e**2)) - e / (1 + np.exp(-1 / 24))
-        self._recent_moments = keep_memory * self._recent_moments + np.stack([beyond, e**2]) / 12
+        moments = keep_memory * self._recent_moments + np.stack([beyond, e**2]) / 12
+        self._recent_moments = np.where(self._in_event, self._recent_moments, moments)
 
     def _slow_noise(self) -> tuple[Floats, Floats]:
         """What the last hours say: relative deviation as it is to be believed, and its standard deviation, (S,)."""
@@ -276,20 +332,36 @@ class Kernel:
         """The paths with what has come of the step until `end`; they last when it is whole."""
         into = end % self._step_seconds
         part = into / self._step_seconds if into else 1.0
-        y, m = self._step_observed, self._step_expected * self._factor
-        doubt = np.sqrt(self._baseline.doubt + BASELINE_VARIANCE)
+        y, m, day = self._step_observed, self._step_expected * self._factor, self._day_now()
+        doubt = self._baseline.doubt + BASELINE_VARIANCE
         judged = self._baseline.learnt_days >= YOUNG_DAYS
-        own = judged * evidence.increments(y, m * (1 + MARGIN * doubt), self._size)
+        margin = MARGIN * np.sqrt(doubt + (COMMON_SCATTER * (day - 1)) ** 2)
+        own = judged * evidence.increments(y, m * day * (1 + margin), self._size)
         paths = evidence.added(self._paths, own, part)
-        summed = judged * evidence.increments(y, m * (1 + ROLLUP_MARGIN * doubt), self._size)
-        summed = np.clip(summed, -evidence.CLIP, evidence.CLIP)
-        rollup_paths = evidence.added(self._rollup_paths, self._rollups.sums(summed), part)
+        margin = 1 + ROLLUP_MARGIN * np.sqrt(doubt)
+        quiet = self._quiet_since > 0
+        heard = judged & ~quiet
+        summed = [heard * self._clipped(y, m * day * margin)]
+        if self._countries is not None:  # a country's roll-up believes in a good day only after a while
+            summed.append(heard * self._clipped(y, m * self._common.then(self._countries) * margin))
+        rollup_paths = evidence.added(self._rollup_paths, self._rollups.sums(summed, self._country_at), part)
+        if quiet.any():  # a roll-up of such segments alone has nothing to tell
+            rollup_paths[:, self._rollups.sums([(~quiet).astype(np.float64)])[0] == 0] = evidence.NOTHING
         if not into:
             self._paths, self._rollup_paths = paths, rollup_paths
             evidence.begun_again(paths, self._peaks)
             evidence.begun_again(rollup_paths, self._rollup_peaks)
             self._end_step()
         return paths, rollup_paths
+
+    def _clipped(self, observed: Floats, expected: Floats) -> Floats:
+        return np.clip(evidence.increments(observed, expected, self._size), -evidence.CLIP, evidence.CLIP)
+
+    def _day_now(self) -> Floats:
+        """Factor of the segments' expected counts by the day of their country, (S,)."""
+        if self._countries is None:
+            return np.ones(len(self._segments))
+        return self._common.now(self._countries)
 
     def _window_dispersion(self) -> Floats:
         moments = self._window_moments
@@ -299,14 +371,22 @@ class Kernel:
         return np.maximum((moments[:, 0] + thought * prior) / (moments[:, 1] + prior), 0.0)
 
     def _end_step(self) -> None:
-        y, mu = self._step_observed.copy(), self._step_expected.copy()
+        y, mu = self._step_observed.copy(), self._step_expected * self._day_now()
         keep = np.exp(-1 / (DISPERSION_DAYS * self._steps_per_day))
+        touched = np.flatnonzero(self._in_event)
+        if len(touched):
+            y[touched] = mu[touched]
+        if self._countries is not None:
+            self._common.note(y, self._step_expected, self._countries)
+        before = {name: getattr(self, f"_{name}")[..., touched] for name in _SPARED if len(touched)}
         self._note_windows(keep)
         self._note_noise(y, mu, keep)
+        for name, spared in before.items():
+            getattr(self, f"_{name}")[..., touched] = spared
         self._last_steps = np.concatenate([self._last_steps[1:], y[None]])
         self._last_expected = np.concatenate([self._last_expected[1:], mu[None]])
         fade = np.exp(-1 / LASTING_MEMORY_STEPS)
-        self._lasting = fade * self._lasting + np.stack([y, mu])
+        self._lasting = np.where(self._in_event, self._lasting, fade * self._lasting + np.stack([y, mu]))
 
     def _note_windows(self, keep: float) -> None:
         """How far each window lies from its expectation, and what that says of the hours in it."""
@@ -334,7 +414,12 @@ class Kernel:
         hours = self._step_seconds / HOUR
         # What has turned round in the last hours is over, however a whole day still looks.
         last = away[min(1, self._windows - 1)] if self._windows else np.zeros(0)
-        self._up_hours = np.where(up, self._up_hours + hours, np.maximum(0, self._up_hours - 12 * hours))
+        before = self._up_hours
+        self._up_hours = np.where(up, before + hours, np.maximum(0, before - 12 * hours))
+        # What is expected from now on is the new normal: what was gathered against the old one is no evidence.
+        new = (self._up_hours > LASTING_HOURS) & (before <= LASTING_HOURS)
+        self._paths[:, new] = np.minimum(self._paths[:, new], 0.0)
+        self._peaks[new] = 0.0
         self._down_hours = np.where(down & (last < 0.5), self._down_hours + hours, 0.0)
 
     def _note_noise(self, y: Floats, mu: Floats, keep: float) -> None:
@@ -352,7 +437,7 @@ class Kernel:
     # --- state --------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        arrays = {name: getattr(self, f"_{name}").copy() for name in (*_SUMS, *_STEP)}
+        arrays = {name: getattr(self, f"_{name}").copy() for name in (*_SUMS, *_STEP, *_EVENTS)}
         return {
             "segments": list(self._segments),
             "step": self._step,
@@ -360,6 +445,7 @@ class Kernel:
             "partial": self._partial.copy(),
             "rings": self._rings.state(),
             "baseline": self._baseline.state(),
+            "common": self._common.state(),
             **arrays,
         }
 
@@ -368,7 +454,8 @@ class Kernel:
         self._step, self._end, self._partial = tree["step"], tree["end"], tree["partial"]
         self._rings.restore(tree["rings"])
         self._baseline.restore(tree["baseline"])
-        for name in (*_SUMS, *_STEP):
+        self._common.restore(tree["common"])
+        for name in (*_SUMS, *_STEP, *_EVENTS):
             made, saved = getattr(self, f"_{name}"), tree[name]
             if saved.shape != made.shape or saved.dtype != made.dtype:
                 raise ValueError(f"{name} is of shape {saved.shape}, not {made.shape}: a state of other rules")
