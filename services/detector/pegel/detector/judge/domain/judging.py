@@ -13,9 +13,19 @@ from typing import Any, Final, Literal, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pegel.detector.judge.domain.feedback import Feedback
 from pegel.detector.judge.domain.history import History, HistoryParts
 from pegel.detector.judge.domain.judgement import Ints, Judgement
-from pegel.detector.judge.domain.lines import SMALL_MAX, ClaimLine, CountsLine, HistoryEndLine, HistoryLine, Row, merged
+from pegel.detector.judge.domain.lines import (
+    SMALL_MAX,
+    ClaimLine,
+    CountsLine,
+    FeedbackLine,
+    HistoryEndLine,
+    HistoryLine,
+    Row,
+    merged,
+)
 from pegel.detector.judge.domain.partition import Partition
 from pegel.detector.judge.domain.reading import Reading, Unreadable
 from pegel.detector.judge.domain.segments import Segments
@@ -25,7 +35,7 @@ from pegel.detector.judge.domain.writing import Writer
 from pegel.schemas.base import LogRecord
 from pegel.schemas.detection import Covered, WindowStatus
 
-STATE_VERSION: Final = "judge/2"
+STATE_VERSION: Final = "judge/3"
 """Of the tree that `Judge.state` gives; a tree of another version is not restored."""
 MISSING_MS: Final = 60_000
 """Wall mode: a partition that has not closed a bucket this long (append time) after the first one did is left out."""
@@ -120,7 +130,8 @@ class Judge:
         self._next = self._first
         self._gaps: list[tuple[int, int]] = []
         """Apart and in order."""
-        self._spikes = SpikeTracker(rules.bucket_seconds, rules.false_pages_per_week)
+        self.feedback = Feedback(rules.bucket_seconds)
+        self._spikes = SpikeTracker(rules.bucket_seconds, rules.false_pages_per_week, self.feedback.raised)
         self._closings: deque[tuple[int, int]] = deque()
         """Wall mode: (closed_to, append time in ms) of the partition that was first to close so far."""
         self._late: list[tuple[int, list[Row]]] = []
@@ -160,6 +171,7 @@ class Judge:
             "gaps": list(self._gaps),
             "closings": list(self._closings),
             "spikes": self._spikes.state(),
+            "feedback": self.feedback.state(),
             "history": self._history.state(),
             "live": None if self._live is None else list(self._live),
             "detector": self._detector.state(),
@@ -184,6 +196,7 @@ class Judge:
         judge._gaps = [(start, end) for start, end in tree["gaps"]]
         judge._closings.extend((closed_to, time_ms) for closed_to, time_ms in tree["closings"])
         judge._spikes.restore(tree["spikes"])
+        judge.feedback.restore(tree["feedback"])
         judge._history.restore(tree["history"])
         judge._live = None if tree["live"] is None else [_Live(*live) for live in tree["live"]]
         judge._detector.restore(tree["detector"])
@@ -205,6 +218,8 @@ class Judge:
                 self._judge_ready()
             elif isinstance(line, ClaimLine):
                 self._fence.claim(line.producer, line.epoch)
+            elif isinstance(line, FeedbackLine):
+                self.feedback.take(line, self._next)
             else:
                 self._take_history(line)
         return self._writer.take()
@@ -237,6 +252,7 @@ class Judge:
                 continue
             observed = np.pad(live.observed.astype(np.int64), (0, self._known - len(live.observed)))
             self._detector.judge(live.bucket * seconds, observed, whole=live.whole)
+        self.feedback.again(self._segments.names, self._detector)
 
     def _learn(self, history: History) -> None:
         rows = [self._segments.of(segment) for segment in history.segments]
@@ -314,6 +330,7 @@ class Judge:
         observed = np.zeros(self._known, dtype=np.int64)
         np.add.at(observed, numbers, [row[1] for row in rows])
         start = bucket * self._rules.bucket_seconds
+        self.feedback.hold(bucket, self._segments.names, self._detector, self._spikes)
         # A bucket that nobody saw whole is judged, and not learnt.
         judgement: Judgement = self._detector.judge(start, np.maximum(observed, 0), whole=not missing)
         kept = np.clip(observed, 0, SMALL_MAX).astype(np.int32)
@@ -394,7 +411,8 @@ class Judge:
         for state, spike in self._spikes.follow(end, names, observed, judgement, self._detector):
             at = min(end, spike.last_above + CLOSE_SECONDS) if state == "resolved" else end
             facts = facts_of(spike, self._detector, dimensions, self._rules.bucket_seconds)
-            self._writer.spike(state, spike, facts, at, self._detector.version)
+            raised = self.feedback.raised.get(spike.line)
+            self._writer.spike(state, spike, facts, at, self._detector.version, bar_raised=raised)
 
     def _covered(self) -> tuple[Covered, ...]:
         return tuple(p.covered for p in self._partitions if p.covered is not None)

@@ -4,7 +4,7 @@ Numbers are bounded here as far as a field can tell by itself; `reading` checks 
 """
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -21,6 +21,7 @@ Place = Annotated[int, Meta(ge=0, le=LARGE_MAX)]
 Small = Annotated[int, Meta(ge=0, le=SMALL_MAX)]
 Aware = Annotated[datetime, Meta(tz=True)]
 Id = Annotated[str, Meta(max_length=64)]
+Word = Annotated[str, Meta(max_length=128)]
 
 
 class HeadLine(Struct):
@@ -80,6 +81,17 @@ class HistoryLine(Struct):
 class HistoryEndLine(Struct):
     id: Id
     parts: Small
+
+
+class FeedbackLine(Struct):
+    """What is read of a FeedbackRecord."""
+
+    id: Id
+    verdict: Literal["real", "not_useful", "new_normal", "undo"]
+    bucket: Sum
+    segment: tuple[Word, ...] = ()
+    since: Aware | None = None
+    undoes: Id | None = None
 
 
 def merged(rows: list[Row]) -> list[Row]:

@@ -6,7 +6,14 @@ from typing import Any, Final
 import msgspec
 from pydantic import ValidationError
 
-from pegel.detector.judge.domain.lines import ClaimLine, CountsLine, HeadLine, HistoryEndLine, HistoryLine
+from pegel.detector.judge.domain.lines import (
+    ClaimLine,
+    CountsLine,
+    FeedbackLine,
+    HeadLine,
+    HistoryEndLine,
+    HistoryLine,
+)
 from pegel.schemas.detection import PartitionTotals
 
 DAY: Final = 86_400
@@ -26,13 +33,14 @@ class Unreadable(Exception):  # noqa: N818 (what it is of the record)
         self.field = field
 
 
-Line = CountsLine | ClaimLine | HistoryLine | HistoryEndLine
+Line = CountsLine | ClaimLine | HistoryLine | HistoryEndLine | FeedbackLine
 _head = msgspec.json.Decoder(HeadLine)
 _decoders: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "counts": msgspec.json.Decoder(CountsLine),
     "claim": msgspec.json.Decoder(ClaimLine),
     "history": msgspec.json.Decoder(HistoryLine),
     "history_end": msgspec.json.Decoder(HistoryEndLine),
+    "feedback": msgspec.json.Decoder(FeedbackLine),
 }
 
 
@@ -66,6 +74,8 @@ class Reading:
             self._check_producer("producer", line.producer)
         elif isinstance(line, HistoryLine):
             self._check_history(line)
+        elif isinstance(line, FeedbackLine):
+            self._check_feedback(line, time_ms)
         return line
 
     def _check_producer(self, field: str, producer: str) -> None:
@@ -112,3 +122,16 @@ class Reading:
         start = line.start.timestamp()
         if start < 0 or start + steps * line.step_seconds > SECONDS_END:
             raise Unreadable("start", "lies outside 1970 to 2199")
+
+    def _check_feedback(self, line: FeedbackLine, time_ms: int) -> None:
+        start = line.bucket * self.bucket_seconds
+        if not 0 <= start <= SECONDS_END or (self.wall and (start - AHEAD_SECONDS_MAX) * 1000 > time_ms):
+            raise Unreadable("bucket", "is of the future, or before 1970")
+        if line.verdict == "undo":
+            if line.undoes is None:
+                raise Unreadable("undoes", "names nothing to undo")
+            return
+        if len(line.segment) != self.dimensions:
+            raise Unreadable("segment", f"the log has {self.dimensions} dimensions")
+        if line.verdict == "new_normal" and (line.since is None or not 0 <= line.since.timestamp() <= SECONDS_END):
+            raise Unreadable("since", "says not from when on it is normal")

@@ -122,6 +122,18 @@ class Rings:
             self._expected[np.ix_(places, segments)].sum(axis=1, dtype=np.float64),
         )
 
+    def since(self, segments: Ints, start: int) -> tuple[Ints, Floats]:
+        """Of each of these segments: observed and expected since then, at most in the last 24 h."""
+        if self.cell is None:
+            return np.zeros(len(segments), dtype=np.int64), np.zeros(len(segments))
+        most = min(self.filled, 24 * 3600 // self.cell_seconds)
+        count = min(max(1, self.cell + 1 - start // self.cell_seconds), most)
+        places = (self.cell - np.arange(count)[::-1]) % self.length
+        return (
+            self._counts[np.ix_(places, segments)].sum(axis=0, dtype=np.int64),
+            self._expected[np.ix_(places, segments)].sum(axis=0, dtype=np.float64),
+        )
+
     def state(self) -> dict[str, Any]:
         return {
             "cell": self.cell,

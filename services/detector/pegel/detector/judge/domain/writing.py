@@ -152,8 +152,17 @@ class Writer:
                 )
             )
 
-    def spike(self, state: SpikeState, spike: Spike, facts: Facts, end: int, model: str) -> None:
-        """A spike as it stands at `end` (seconds since 1970)."""
+    def spike(
+        self,
+        state: SpikeState,
+        spike: Spike,
+        facts: Facts,
+        end: int,
+        model: str,
+        *,
+        bar_raised: float | None = None,
+    ) -> None:
+        """A spike as it stands at `end` (seconds since 1970). bar_raised: that of its line, None where it is not."""
         name = ", ".join(value for value in reversed(spike.line) if value != "*") or "everything"
         self._outputs.append(
             SpikeRecord(
@@ -179,6 +188,7 @@ class Writer:
                     Carried(dimension=one.dimension, value=one.value, share=round(one.share, 4))
                     for one in facts.carriers[:CARRIERS_MAX]
                 ),
+                bar_raised=bar_raised,
                 model=model,
                 explanation=explain(spike, name, end=end, facts=facts),
                 explanation_de=explain(spike, name, end=end, facts=facts, language="de"),

@@ -28,6 +28,10 @@ FAR: Final = 3.5
 LASTING_HOURS, LASTING_DOWN_HOURS = 24.0, 44.0
 """A deviation that has lasted so long moves what is expected at once; it will be learnt when it is a day old."""
 LASTING_MEMORY_STEPS: Final = 96.0
+DECLARED_HOURS: Final = 72.0
+"""So long does it take to learn what a person called the new normal: a day until it is learnt, two to learn it."""
+DECLARED_CONTACTS: Final = 0.5
+"""What a person says needs less contacts to be believed than what has lasted: such a prior they are weighed against."""
 RECENT_LAG, RECENT_MEMORY_STEPS = 3, 24.0
 """What the last hours say of the slow noise, without the last quarter of an hour."""
 RECENT_DOWN, RECENT_UP = 0.5, 2.0
@@ -41,7 +45,8 @@ YOUNG_DAYS: Final = 1.0
 """Before so much was learnt there is no opinion."""
 _SUMS: Final = (
     "window_moments", "bucket_moments", "recent", "recent_moments", "regression", "lasting", "up_hours", "down_hours",
-    "stood_out", "paths", "peaks", "rollup_paths", "rollup_peaks", "last_steps", "last_expected"
+    "declared_hours", "declared_since", "stood_out", "paths", "peaks", "rollup_paths", "rollup_peaks", "last_steps",
+    "last_expected",
 )  # fmt: skip
 _STEP: Final = ("factor", "size", "step_observed", "step_expected")
 
@@ -70,6 +75,8 @@ class Kernel:
         self._regression = np.zeros((2, 0))
         self._lasting = np.zeros((2, 0))
         self._up_hours, self._down_hours = np.zeros(0), np.zeros(0)
+        self._declared_hours, self._declared_since = np.zeros(0), np.zeros(0, dtype=np.int64)
+        """For how long yet what a person called normal is expected, and since which hour (since 1970) it is seen."""
         self._stood_out = np.zeros((DAY_HOURS + 1, 0), dtype=np.int8)
         self._partial = np.zeros(DAY_HOURS + 1, dtype=bool)
         """Hours that nobody saw whole."""
@@ -185,6 +192,24 @@ class Kernel:
         paths[:, number] = np.minimum(paths[:, number], 0.0)
         peaks[number] = 0.0
 
+    def new_normal(self, segments: Ints, since: int) -> None:
+        self._lasting[:, segments] = np.stack(self._rings.since(segments, since))
+        self._declared_hours[segments], self._declared_since[segments] = DECLARED_HOURS, since // HOUR
+        named = np.zeros((1, len(self._segments)))
+        named[0, segments] = 1.0
+        within = self._rollups.sums(named)[0] == self._rollups.sums(np.ones_like(named))[0]
+        for paths, peaks, rows in (
+            (self._paths, self._peaks, segments),
+            (self._rollup_paths, self._rollup_peaks, np.flatnonzero(within)),
+        ):
+            paths[:, rows] = np.minimum(paths[:, rows], 0.0)
+            peaks[rows] = 0.0
+        self._find_factor()
+
+    def undo_new_normal(self, segments: Ints) -> None:
+        self._declared_hours[segments] = 0.0
+        self._find_factor()
+
     def members(self, name: tuple[str, ...]) -> Sequence[tuple[str, ...]]:
         return [self._segments[row] for row in self.rows(name).tolist()]
 
@@ -229,7 +254,11 @@ class Kernel:
             counts,
             covered,
             self._stood_out[hour % (DAY_HOURS + 1)].astype(np.int64),
-            np.maximum(self._up_hours, self._down_hours),
+            np.where(
+                (self._declared_hours > 0) & (hour >= self._declared_since),
+                np.inf,  # it is no incident, however little of it there is yet
+                np.maximum(self._up_hours, self._down_hours),
+            ),
         )
 
     def _begin_step(self, steps: int) -> None:
@@ -263,6 +292,8 @@ class Kernel:
         self._factor = 1 + slope * np.clip(raw, -RECENT_DOWN * sd, RECENT_UP * sd)
         lasting = (self._up_hours > LASTING_HOURS) | (self._down_hours > LASTING_DOWN_HOURS)
         self._factor = np.where(lasting, (self._lasting[0] + 5) / (self._lasting[1] + 5), 1.0) * self._factor
+        declared = (self._lasting[0] + DECLARED_CONTACTS) / (self._lasting[1] + DECLARED_CONTACTS)
+        self._factor = np.where(self._declared_hours > 0, declared, self._factor)
         moments = self._bucket_moments
         self._size = 1 / np.clip((moments[0] + 0.4 * SHRINK) / (moments[1] + 5 * SHRINK), 0.005, 1.0)
 
@@ -307,6 +338,7 @@ class Kernel:
         self._last_expected = np.concatenate([self._last_expected[1:], mu[None]])
         fade = np.exp(-1 / LASTING_MEMORY_STEPS)
         self._lasting = fade * self._lasting + np.stack([y, mu])
+        self._declared_hours = np.maximum(0.0, self._declared_hours - self._step_seconds / HOUR)
 
     def _note_windows(self, keep: float) -> None:
         """How far each window lies from its expectation, and what that says of the hours in it."""
