@@ -28,8 +28,11 @@ FAR: Final = 3.5
 LASTING_HOURS, LASTING_DOWN_HOURS = 24.0, 44.0
 """A deviation that has lasted so long moves what is expected at once; it will be learnt when it is a day old."""
 LASTING_MEMORY_STEPS: Final = 96.0
-DECLARED_HOURS: Final = 72.0
-"""So long does it take to learn what a person called the new normal: a day until it is learnt, two to learn it."""
+DECLARED_HOURS, DECLARED_LEARNT_HOURS = 28 * 24.0, 72.0
+"""What a person called the new normal is expected until it is learnt, at most so long; it is learnt fast within three
+days, of which the first passes until its hours are a day old."""
+DECLARED_NEAR: Final = 0.2
+"""It is learnt when what is learnt comes so near to it (relative)."""
 DECLARED_CONTACTS: Final = 0.5
 """What a person says needs less contacts to be believed than what has lasted: such a prior they are weighed against."""
 RECENT_LAG, RECENT_MEMORY_STEPS = 3, 24.0
@@ -193,8 +196,13 @@ class Kernel:
         peaks[number] = 0.0
 
     def new_normal(self, segments: Ints, since: int) -> None:
+        self.undo_new_normal(segments)
         self._lasting[:, segments] = np.stack(self._rings.since(segments, since))
         self._declared_hours[segments], self._declared_since[segments] = DECLARED_HOURS, since // HOUR
+        self._find_factor()
+        self._rings.expect(segments, since, self._factor[segments])
+        for sums in (self._recent, self._last_steps, self._last_expected):
+            sums[:, segments] = 0.0
         named = np.zeros((1, len(self._segments)))
         named[0, segments] = 1.0
         within = self._rollups.sums(named)[0] == self._rollups.sums(np.ones_like(named))[0]
@@ -204,7 +212,6 @@ class Kernel:
         ):
             paths[:, rows] = np.minimum(paths[:, rows], 0.0)
             peaks[rows] = 0.0
-        self._find_factor()
 
     def undo_new_normal(self, segments: Ints) -> None:
         self._declared_hours[segments] = 0.0
@@ -255,7 +262,7 @@ class Kernel:
             covered,
             self._stood_out[hour % (DAY_HOURS + 1)].astype(np.int64),
             np.where(
-                (self._declared_hours > 0) & (hour >= self._declared_since),
+                (self._declared_hours > DECLARED_HOURS - DECLARED_LEARNT_HOURS) & (hour >= self._declared_since),
                 np.inf,  # it is no incident, however little of it there is yet
                 np.maximum(self._up_hours, self._down_hours),
             ),
@@ -297,9 +304,13 @@ class Kernel:
         moments = self._bucket_moments
         self._size = 1 / np.clip((moments[0] + 0.4 * SHRINK) / (moments[1] + 5 * SHRINK), 0.005, 1.0)
 
+    def _declared(self) -> Floats:
+        """What the baseline is multiplied with where a person said what is normal, else 1, (S,)."""
+        return np.where(self._declared_hours > 0, self._factor, 1.0)
+
     def _push(self, start: int, seconds: int, observed: Ints, expected: Floats) -> None:
         """Let a bucket, or a part of one, enter the windows and its step."""
-        self._rings.push(start, seconds, observed, expected)
+        self._rings.push(start, seconds, observed, expected * self._declared())
         self._step_observed += observed
         self._step_expected += expected
 
@@ -333,12 +344,15 @@ class Kernel:
         y, mu = self._step_observed.copy(), self._step_expected.copy()
         keep = np.exp(-1 / (DISPERSION_DAYS * self._steps_per_day))
         self._note_windows(keep)
-        self._note_noise(y, mu, keep)
+        normal = mu * self._declared()
+        self._note_noise(y, normal, keep)
         self._last_steps = np.concatenate([self._last_steps[1:], y[None]])
-        self._last_expected = np.concatenate([self._last_expected[1:], mu[None]])
+        self._last_expected = np.concatenate([self._last_expected[1:], normal[None]])
         fade = np.exp(-1 / LASTING_MEMORY_STEPS)
         self._lasting = fade * self._lasting + np.stack([y, mu])
-        self._declared_hours = np.maximum(0.0, self._declared_hours - self._step_seconds / HOUR)
+        left = np.maximum(0.0, self._declared_hours - self._step_seconds / HOUR)
+        near = np.abs(self._factor - 1) < DECLARED_NEAR
+        self._declared_hours = np.where(near & (left < DECLARED_HOURS - DECLARED_LEARNT_HOURS), 0.0, left)
 
     def _note_windows(self, keep: float) -> None:
         """How far each window lies from its expectation, and what that says of the hours in it."""
