@@ -214,7 +214,7 @@ async def test_it_is_the_same_on_both_databases(
 
     url = database_url(request, kind, tmp_path)
     migrate(url)
-    async with alerter(Settings(data_dir=tmp_path, database_url=url), log, now=clock) as running:  # type: ignore[arg-type]
+    async with alerter(Settings(data_dir=tmp_path, database_url=url), log, now=clock) as running:
         incident = await paged(running, log, windows, clock)
         await said(running, incident, "not_useful")
         await paged(running, log, windows, clock, "PT")

@@ -36,7 +36,10 @@ class FeedbackRequest(Versioned):
 
 
 class Feedback(Versioned):
-    """An answer. holds_from: the end of what was judged then; sent: the log has it, so the judge comes to it."""
+    """An answer. holds_from: the end of what was judged then. sent: the log has it, and that it was undone if it was;
+
+    the judge comes to it.
+    """
 
     id: str
     incident_id: str

@@ -144,6 +144,7 @@ feedback = Table(
     Column("given_at", Utc, nullable=False),
     Column("holds_from", Utc, nullable=False, comment="beginning of the bucket from which it holds"),
     Column("undone_at", Utc, comment="beginning of the bucket from which it holds no more"),
+    Column("undo_id", String(36), comment="of the record on counts that takes it back"),
     Index(None, "incident_id"),
     Index(None, "page_id"),
     Index(None, "given_at"),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, exists, func, insert, select, update
 
 from pegel.alerter.database import counts_outbox, positions
 from pegel.alerter.database.tables import cost_hours, feedback, incidents, outbox, spikes
@@ -32,7 +32,7 @@ class NothingToUndo(Exception):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a team said of a page. sent: the log has it."""
+    """What a team said of a page. sent: the log has it, and that it was taken back."""
 
     id: str
     incident_id: str
@@ -175,8 +175,9 @@ def of_incidents(connection: Connection, incident_ids: Sequence[str]) -> dict[st
 
 
 def _answers() -> Select[tuple[Any, ...]]:
-    sent = sending.c.sent_at.is_not(None).label("sent")
-    return select(*feedback.c, sent).join(sending, sending.c.record_id == feedback.c.id)
+    of_it = sending.c.record_id.in_((feedback.c.id, feedback.c.undo_id))
+    waits = exists().where(of_it, sending.c.sent_at.is_(None))
+    return select(*feedback.c, waits.label("waits"))
 
 
 def _answer(row: Row[tuple[Any, ...]]) -> Answer:
@@ -191,7 +192,7 @@ def _answer(row: Row[tuple[Any, ...]]) -> Answer:
         given_at=row.given_at,
         holds_from=row.holds_from,
         undone_at=row.undone_at,
-        sent=bool(row.sent),
+        sent=not row.waits,
     )
 
 
@@ -218,8 +219,8 @@ def _take_back(connection: Connection, answer: Answer, given_by: str, asked: Ask
     bucket = _next_bucket(connection, asked)
     record = FeedbackRecord(id=asked.new_id(), verdict="undo", bucket=bucket, undoes=answer.id, given_by=given_by)
     counts_outbox.write(connection, record, asked.now)
-    undone = update(feedback).where(feedback.c.id == answer.id).values(undone_at=_begins(bucket, asked))
-    connection.execute(undone)
+    undone = {"undone_at": _begins(bucket, asked), "undo_id": record.id}
+    connection.execute(update(feedback).where(feedback.c.id == answer.id).values(undone))
 
 
 def _next_bucket(connection: Connection, asked: Asked) -> int:

@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column("given_at", Utc(), nullable=False),
         sa.Column("holds_from", Utc(), nullable=False, comment="beginning of the bucket from which it holds"),
         sa.Column("undone_at", Utc(), nullable=True, comment="beginning of the bucket from which it holds no more"),
+        sa.Column("undo_id", sa.String(length=36), nullable=True, comment="of the record on counts that takes it back"),
         sa.ForeignKeyConstraint(["incident_id"], ["incidents.id"], name=op.f("fk_feedback_incident_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_feedback")),
         comment="what teams say of their pages",
