@@ -1,18 +1,21 @@
 """What a team says of a page: kept, told to the judge once, taken back, and compared with what was promised."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from pegel.cli.feedback import give
 from pegel.eventlog.memory import MemoryLog
 from pegel.eventlog.port import COUNTS, LogUnavailable
 from pegel.runtime.auth import Principal, Tokens, hashed
-from pegel.runtime.settings import Settings
+from pegel.runtime.settings import ConfigurationError, Settings
 from pegel.schemas.detection import FeedbackRecord
-from support.alerters import Clock, Running, alerter, pass_bucket
+from support.alerters import Clock, Running, alerter, listening, pass_bucket
 from support.databases import BOTH, database_url
 from support.wait import until
 from support.windows import START, Windows, cell
@@ -228,3 +231,32 @@ async def test_it_is_the_same_on_both_databases(
         assert [its.verdict for its in records] == ["not_useful", "undo", "real"]
         found = await listed(running)
         assert (found["bars"], found["promise"]["not_useful"]) == ([], 0)
+
+
+async def test_the_command_line_says_it_too(
+    tmp_path: Path, log: MemoryLog, windows: Windows, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokens = Tokens([(hashed("r"), Principal("desk", "responder")), (hashed("v"), Principal("board", "viewer"))])
+    async with listening(Settings(data_dir=tmp_path), log, now=clock, tokens=tokens) as (running, port):
+        running.client.headers["Authorization"] = "Bearer r"
+        incident = await paged(running, log, windows, clock)
+        url = f"http://127.0.0.1:{port}"
+
+        async def feedback(verdict: str, token: str = "r", to: str = url) -> tuple[int, str, str]:
+            settings = Settings(data_dir=tmp_path, alerter_url=to, token=SecretStr(token))
+            code = await asyncio.to_thread(give, settings, incident, verdict, None)
+            return (code, *capsys.readouterr())
+
+        code, out, _ = await feedback("not_useful")
+        assert (code, out) == (0, "ES, atm: not_useful, said by cash-withdrawals; it holds from 2026-03-02T09:01Z on\n")
+        code, out, _ = await feedback("undo")
+        assert (code, out) == (0, "ES, atm: not_useful is taken back; it holds no more from 2026-03-02T09:01Z on\n")
+        code, _, err = await feedback("undo")
+        assert (code, err) == (1, "the incident has no answer that could be undone (409)\n")
+        code, _, err = await feedback("real", token="v")  # noqa: S106
+        assert (code, err) == (1, "role responder is needed, the token has viewer (403)\n")
+        code, _, err = await feedback("real", to="http://127.0.0.1:1")
+        assert code == 1
+        assert err.startswith("PEGEL_ALERTER_URL=http://127.0.0.1:1: ")
+    with pytest.raises(ConfigurationError, match="--by Anna B: is no id of a team"):
+        give(Settings(data_dir=tmp_path), incident, "real", "Anna B")
