@@ -36,13 +36,11 @@ def give(settings: Settings, incident_id: str, verdict: str, given_by: str | Non
     if answer.status_code != httpx.codes.OK:
         return _failed(_reason(answer))
     given = Feedback.model_validate_json(answer.content)
-    where = ", ".join(given.segment.values())
+    said = f"{', '.join(given.segment.values())}: {given.verdict}, said by {given.given_by};"
     if given.undone_at is not None:
-        print(f"{where}: {given.verdict} is taken back; it holds no more from {given.undone_at:%Y-%m-%dT%H:%MZ} on")
+        print(f"{said} it is taken back, from {given.undone_at:%Y-%m-%dT%H:%MZ} on")
     else:
-        print(
-            f"{where}: {given.verdict}, said by {given.given_by}; it holds from {given.holds_from:%Y-%m-%dT%H:%MZ} on"
-        )
+        print(f"{said} it holds from {given.holds_from:%Y-%m-%dT%H:%MZ} on")
     return 0
 
 
