@@ -168,8 +168,8 @@ async def test_who_may_say_so_and_what(running: Running, log: MemoryLog, windows
     incident = await paged(running, log, windows, clock)
     await said(running, "0" * 20, "real", 404)
     await said(running, incident, "useless", 422)
-    problem = await said(running, incident, "real", 422, given_by="anna")
-    assert problem["errors"][0]["field"] == "given_by"
+    problem = await said(running, incident, "real", 409, given_by="anna")
+    assert problem["detail"] == "given_by is no team of ownership.yaml"
     assert await sent(log) == []
 
 

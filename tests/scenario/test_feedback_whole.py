@@ -102,6 +102,11 @@ async def test_a_new_normal_is_expected_from_the_next_bucket_on_and_no_more_once
         assert await bank.expected() == pytest.approx(USUAL, rel=0.6)
         spikes: list[SpikeRecord] = await bank.written(SpikeRecord)
         assert [spike.state for spike in spikes if spike.state != "updated"] == ["opened", "resolved", "opened"]
+
+        await bank.said("not_useful")
+        await bank.pass_buckets(RISEN)
+        text = (await running.client.get("/metrics")).text
+        assert 'pegel_judge_bars_raised{powers_of_ten="0.3"} 1.0' in text
     stop.set()
     await loops
     await log.close()

@@ -16,7 +16,6 @@ from pegel.runtime.auth import Tokens
 from pegel.runtime.http import ProblemError, authenticate, problem_responses
 from pegel.runtime.settings import Settings
 from pegel.schemas.feedback import Feedback, FeedbackList, FeedbackRequest, RaisedBar
-from pegel.schemas.rejected import FieldError
 
 CHANGES: Final = problem_responses(400, 401, 403, 404, 409, 413, 422, 503)
 
@@ -39,7 +38,7 @@ def add_feedback_routes(
         """What the incident's newest page was. Another answer takes the first back; `undo` takes back without one."""
         team = request.given_by
         if team is not None and team != UNATTRIBUTED and not owners.team(team).cost_centre:
-            raise ProblemError(422, errors=(FieldError(field="given_by", reason="is none of the teams"),))
+            raise ProblemError(409, "given_by is no team of ownership.yaml")
         asked = store.Asked(team, settings.bucket_seconds, lambda: str(uuid4()), now())
         with database.write() as connection:
             try:
