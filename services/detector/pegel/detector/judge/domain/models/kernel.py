@@ -216,7 +216,7 @@ class Kernel:
             sums[:, segments] = 0.0
         named = np.zeros((1, len(self._segments)))
         named[0, segments] = 1.0
-        within = self._rollups.sums(named)[0] == self._rollups.sums(np.ones_like(named))[0]
+        within = self._rollups.sums([named])[0] == self._rollups.sums([np.ones_like(named)])[0]
         for paths, peaks, rows in (
             (self._paths, self._peaks, segments),
             (self._rollup_paths, self._rollup_peaks, np.flatnonzero(within)),
@@ -366,7 +366,7 @@ class Kernel:
     def _end_step(self) -> None:
         y, mu = self._step_observed.copy(), self._step_expected * self._day_now()
         if self._countries is not None:
-            self._common.note(y, self._step_expected, self._countries)
+            self._common.note(y, self._step_expected * self._declared(), self._countries)
         keep = np.exp(-1 / (DISPERSION_DAYS * self._steps_per_day))
         self._note_windows(keep)
         normal = mu * self._declared()
