@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from pegel.schemas.base import Identifier, LogRecord, Model, Origin
+from pegel.schemas.base import Identifier, LogRecord, Model, Origin, Slug
 
 Cell = dict[str, str]
 """The counted fields of a contact that were said (counter.domain.cells): {"country": "ES", "topic": "atm", ...}."""
@@ -110,6 +110,26 @@ class CalendarCancelRecord(LogRecord):
     cancels: Uuid
 
 
+class FeedbackRecord(LogRecord):
+    """Stream counts: what a team says of what it was paged for. It is sent from the alerter's outbox.
+
+    id: a repeated one is dropped. segment: the line, '*' where a dimension is left out; bucket: from which it holds;
+    one that is judged already holds from the next. verdict `real`: it is counted, and changes nothing; `not_useful`
+    raises the line's bar (pegel.schemas.feedback); `new_normal`: what was seen there since `since` is what is expected
+    from now on; `undo`: what `undoes` said holds no longer. given_by: a team, never a person.
+    """
+
+    kind: Literal["feedback"] = "feedback"
+    id: Uuid
+    verdict: Literal["real", "not_useful", "new_normal", "undo"]
+    bucket: Count
+    segment: Segment | None = None
+    spike_id: Annotated[str, StringConstraints(max_length=256)] | None = None
+    since: AwareDatetime | None = None
+    undoes: Uuid | None = None
+    given_by: Slug
+
+
 WindowStatus = Literal["observed", "late", "gap", "early"]
 
 
@@ -181,8 +201,9 @@ class SpikeRecord(LogRecord):
     observed, expected: contacts in the most telling window (window_seconds long, ending at `at`); excess_since_onset:
     observed minus expected from onset to `at`. lower, upper: 95 % of what is usual in that window. rarity_weeks: once
     in how many weeks chance brings this to this line, never more than three times the history. trend: the last 15
-    minutes against the 15 before. events: names of those in the calendar that hold there. explanation, explanation_de:
-    one or two sentences made from these fields.
+    minutes against the 15 before. events: names of those in the calendar that hold there. bar_raised: so many powers of
+    ten rarer than promised it must be to page, since teams said that such pages are of no use. explanation,
+    explanation_de: one or two sentences made from these fields.
     """
 
     kind: Literal["spike"] = "spike"
@@ -205,6 +226,7 @@ class SpikeRecord(LogRecord):
     trend: Trend | None = None
     carried_by: tuple[Carried, ...] | None = None
     events: tuple[str, ...] | None = None
+    bar_raised: Annotated[float, Field(ge=0)] | None = None
     model: str
     explanation: str
     explanation_de: str | None = None

@@ -18,4 +18,10 @@ SEGMENTS_REFUSED = Gauge(
 )
 SPIKES_UP = Gauge("pegel_judge_spikes_up", "Spikes that are up", registry=REGISTRY)
 SPIKES = Counter("pegel_judge_spikes_opened", "Spikes opened", registry=REGISTRY)
+BARS_RAISED = Gauge(
+    "pegel_judge_bars_raised",
+    "Lines that must be rarer than promised to page, by how many powers of ten: their pages were not useful",
+    ["powers_of_ten"],
+    registry=REGISTRY,
+)
 HISTORY_STEPS = Gauge("pegel_judge_history_steps", "Intervals learnt from a history", registry=REGISTRY)

@@ -1,5 +1,6 @@
 """The judge as a job of the log's loop: counts in, windows out. One is active, the others stand by."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from pegel.eventlog.port import COUNTS, REJECTED, WINDOWS, Record
 from pegel.runtime import logs
 from pegel.schemas.base import LogRecord
 from pegel.schemas.detection import BucketRecord, SpikeRecord
+from pegel.schemas.feedback import BARS
 from pegel.schemas.rejected import RejectedRecord
 
 log = logs.get(__name__)
@@ -43,6 +45,12 @@ class Judging:
         for refusal in self._judge.events.refusals:
             log.error("calendar_refused", reason=refusal)
         self._judge.events.refusals.clear()
+        for refusal in self._judge.feedback.refusals:
+            log.error("feedback_refused", reason=refusal)
+        self._judge.feedback.refusals.clear()
+        bars = Counter(self._judge.feedback.raised.values())
+        for raised in BARS:
+            metrics.BARS_RAISED.labels(f"{raised:g}").set(bars[raised])
         metrics.SEGMENTS.set(self._judge.segments)
         metrics.SPIKES_UP.set(self._judge.spikes_up)
         metrics.HISTORY_STEPS.set(self._judge.history_steps)

@@ -23,6 +23,8 @@ FAST_DAYS, SLOW_DAYS = 2.5, 14.0
 """Memories of the level."""
 DRIFT: Final = 0.08
 """By so much the level is thought to move within the fast memory (relative)."""
+NEW_LEVEL: Final = 16.0
+"""Squared standard deviations beyond which the level has not drifted but jumped."""
 RELEASE_HOURS: Final = 36
 NEW_NORMAL_MEMORY_HOURS: Final = 12.0
 YOUNG_HOURS: Final = 14 * 24
@@ -169,7 +171,9 @@ class Baseline:
         seen = self._level_fast[0]
         ratio = (seen + 0.5) / (self._level_fast[1] * slow + 0.5)
         noise = 1 / (seen + 1) + self._day_dispersion / FAST_DAYS
-        trust = DRIFT**2 / (DRIFT**2 + noise)
+        # What is far beyond noise is no drift but a new level, and believed.
+        moved = np.maximum(DRIFT**2, (ratio - 1) ** 2 - NEW_LEVEL * noise)
+        trust = moved / (moved + noise)
         self._level = slow * (1 + trust * (ratio - 1))
         self._level_variance = trust * noise
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pegel.detector.judge.domain.events import Events
+from pegel.detector.judge.domain.feedback import Feedback
 from pegel.detector.judge.domain.history import History, HistoryParts
 from pegel.detector.judge.domain.judgement import Ints, Judgement
 from pegel.detector.judge.domain.lines import (
@@ -22,6 +23,7 @@ from pegel.detector.judge.domain.lines import (
     CalendarLine,
     ClaimLine,
     CountsLine,
+    FeedbackLine,
     HistoryEndLine,
     HistoryLine,
     Row,
@@ -131,7 +133,8 @@ class Judge:
         self._next = self._first
         self._gaps: list[tuple[int, int]] = []
         """Apart and in order."""
-        self._spikes = SpikeTracker(rules.bucket_seconds, rules.false_pages_per_week)
+        self.feedback = Feedback(rules.bucket_seconds)
+        self._spikes = SpikeTracker(rules.bucket_seconds, rules.false_pages_per_week, self.feedback.raised)
         self._closings: deque[tuple[int, int]] = deque()
         """Wall mode: (closed_to, append time in ms) of the partition that was first to close so far."""
         self._late: list[tuple[int, list[Row]]] = []
@@ -173,6 +176,7 @@ class Judge:
             "closings": list(self._closings),
             "spikes": self._spikes.state(),
             "events": self.events.state(),
+            "feedback": self.feedback.state(),
             "history": self._history.state(),
             "live": None if self._live is None else list(self._live),
             "detector": self._detector.state(),
@@ -198,6 +202,7 @@ class Judge:
         judge._closings.extend((closed_to, time_ms) for closed_to, time_ms in tree["closings"])
         judge._spikes.restore(tree["spikes"])
         judge.events.restore(tree["events"])
+        judge.feedback.restore(tree["feedback"])
         judge._history.restore(tree["history"])
         judge._live = None if tree["live"] is None else [_Live(*live) for live in tree["live"]]
         judge._detector.restore(tree["detector"])
@@ -221,6 +226,8 @@ class Judge:
                 self._fence.claim(line.producer, line.epoch)
             elif isinstance(line, CalendarLine | CalendarCancelLine):
                 self.events.take(line, self._next)
+            elif isinstance(line, FeedbackLine):
+                self.feedback.take(line, self._next)
             else:
                 self._take_history(line)
         return self._writer.take()
@@ -255,6 +262,7 @@ class Judge:
             start = live.bucket * seconds
             factors = self.events.factors(start, self._segments.names)
             self._detector.judge(start, observed, whole=live.whole, factors=factors)
+        self.feedback.again(self._segments.names, self._detector)
 
     def _learn(self, history: History) -> None:
         rows = [self._segments.of(segment) for segment in history.segments]
@@ -332,6 +340,7 @@ class Judge:
         observed = np.zeros(self._known, dtype=np.int64)
         np.add.at(observed, numbers, [row[1] for row in rows])
         start = bucket * self._rules.bucket_seconds
+        self.feedback.hold(bucket, self._segments.names, self._detector, self._spikes)
         # A bucket that nobody saw whole is judged, and not learnt.
         factors = self.events.factors(start, self._segments.names)
         judgement: Judgement = self._detector.judge(start, np.maximum(observed, 0), whole=not missing, factors=factors)
@@ -415,7 +424,8 @@ class Judge:
             at = min(end, spike.last_above + CLOSE_SECONDS) if state == "resolved" else end
             facts = facts_of(spike, self._detector, dimensions, self._rules.bucket_seconds)
             events = self.events.names(start, self._detector.members(spike.line))
-            self._writer.spike(state, spike, facts, at, self._detector.version, events=events)
+            raised = self.feedback.raised.get(spike.line)
+            self._writer.spike(state, spike, facts, at, self._detector.version, events=events, bar_raised=raised)
 
     def _covered(self) -> tuple[Covered, ...]:
         return tuple(p.covered for p in self._partitions if p.covered is not None)

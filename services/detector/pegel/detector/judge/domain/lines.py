@@ -4,7 +4,7 @@ Numbers are bounded here as far as a field can tell by itself; `reading` checks 
 """
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -22,6 +22,7 @@ Small = Annotated[int, Meta(ge=0, le=SMALL_MAX)]
 Aware = Annotated[datetime, Meta(tz=True)]
 Id = Annotated[str, Meta(max_length=64)]
 Glob = Annotated[str, Meta(min_length=1, max_length=128)]
+Word = Annotated[str, Meta(max_length=128)]
 
 
 class HeadLine(Struct):
@@ -98,6 +99,17 @@ class CalendarLine(Struct):
 class CalendarCancelLine(Struct):
     id: Id
     cancels: Id
+
+
+class FeedbackLine(Struct):
+    """What is read of a FeedbackRecord."""
+
+    id: Id
+    verdict: Literal["real", "not_useful", "new_normal", "undo"]
+    bucket: Sum
+    segment: tuple[Word, ...] = ()
+    since: Aware | None = None
+    undoes: Id | None = None
 
 
 def merged(rows: list[Row]) -> list[Row]:

@@ -153,9 +153,20 @@ class Writer:
             )
 
     def spike(
-        self, state: SpikeState, spike: Spike, facts: Facts, end: int, model: str, *, events: tuple[str, ...] = ()
+        self,
+        state: SpikeState,
+        spike: Spike,
+        facts: Facts,
+        end: int,
+        model: str,
+        *,
+        events: tuple[str, ...] = (),
+        bar_raised: float | None = None,
     ) -> None:
-        """A spike as it stands at `end` (seconds since 1970). events: names of those that hold there."""
+        """A spike as it stands at `end` (seconds since 1970).
+
+        events: names of those that hold there; bar_raised: that of its line, None where it is not.
+        """
         name = ", ".join(value for value in reversed(spike.line) if value != "*") or "everything"
         self._outputs.append(
             SpikeRecord(
@@ -182,6 +193,7 @@ class Writer:
                     for one in facts.carriers[:CARRIERS_MAX]
                 ),
                 events=events or None,
+                bar_raised=bar_raised,
                 model=model,
                 explanation=with_events(explain(spike, name, end=end, facts=facts), events),
                 explanation_de=with_events(explain(spike, name, end=end, facts=facts, language="de"), events, "de"),
