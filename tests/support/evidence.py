@@ -11,7 +11,6 @@ listed, and the exit code is 1: look at it, and write down what it was. Takes ab
 
 import argparse
 import csv
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -90,7 +89,7 @@ class Event:
 
 @dataclass(slots=True)
 class Page:
-    """A page of a run. Times are local and naive, as the files' are. curve: what its chart shows."""
+    """A page of a run. Times are local. curve: what its chart shows."""
 
     data: str
     setting: float
@@ -128,7 +127,7 @@ def backtest(folder: Path, subject: Subject, setting: float) -> Ran:
     zone = ZoneInfo(subject.zone)
 
     def local(seconds: int) -> datetime:
-        return datetime.fromtimestamp(seconds, zone).replace(tzinfo=None)
+        return datetime.fromtimestamp(seconds, zone)
 
     pages = tuple(
         Page(subject.name, setting, alarm, local(alarm.onset), local(alarm.opened_at), curves.of(alarm))
@@ -144,10 +143,12 @@ def read_events() -> list[Event]:
     for row in rows:
         if row["verdict"] not in VERDICTS:
             raise ValueError(f"docs/evidence/events.csv: {row['verdict']} is no verdict")
-    return [
-        Event(**{**row, "begin": datetime.fromisoformat(row["begin"]), "end": datetime.fromisoformat(row["end"])})
-        for row in rows
-    ]
+    zones = {subject.name: ZoneInfo(subject.zone) for subject in SUBJECTS}
+
+    def times(row: dict[str, str]) -> dict[str, datetime]:
+        return {end: datetime.fromisoformat(row[end]).replace(tzinfo=zones[row["data"]]) for end in ("begin", "end")}
+
+    return [Event(**{**row, **times(row)}) for row in rows]
 
 
 def write_pages(runs: Sequence[Ran]) -> None:
@@ -168,14 +169,13 @@ def pages_of(runs: Sequence[Ran]) -> Iterator[Page]:
 
 def sums_table(runs: Sequence[Ran]) -> Iterator[str]:
     """What the pages of each run were."""
-    yield "| data | false pages a week set | pages | real | routine | one hand | false | can't tell | not looked at | not real, a week |"
-    yield "|---|---|---|---|---|---|---|---|---|---|"
+    yield f"| data | set | pages | {' | '.join(VERDICTS)} | not real, a week |"
+    yield f"|---|---|---|{'---|' * len(VERDICTS)}---|"
     for one in runs:
         numbers = [sum(page.verdict == verdict for page in one.pages) for verdict in VERDICTS]
         false = (len(one.pages) - numbers[0]) / one.weeks
-        yield (
-            f"| {one.subject.name} | {one.setting:g} | {len(one.pages)} | {' | '.join(map(str, numbers))} | {false:.1f} |"
-        )
+        cells = [one.subject.name, f"{one.setting:g}", str(len(one.pages)), *map(str, numbers), f"{false:.1f}"]
+        yield f"| {' | '.join(cells)} |"
 
 
 def events_table(runs: Sequence[Ran], name: str) -> Iterator[str]:
@@ -215,8 +215,7 @@ def draw(runs: Sequence[Ran]) -> None:
         pages = [page for page in pages_of(runs) if page.event and page.event.name == name and page.curve]
         page = min(pages, key=lambda page: (-page.alarm.segment.count("*") % 3, page.paged))
         end = next(one.end for one in runs if one.subject.name == page.data)
-        zone = next(ZoneInfo(subject.zone) for subject in SUBJECTS if subject.name == page.data)
-        offset = datetime.fromtimestamp(page.alarm.onset, zone).utcoffset() or timedelta()
+        offset = page.onset.utcoffset() or timedelta()
         label = f"{', '.join(page.alarm.segment)}, {page.onset:%d %b %Y}"
         assert page.curve is not None
         svg = charts.draw(page.curve, page.alarm, page.alarm.over_at(end), int(offset.total_seconds()), label)
@@ -232,14 +231,12 @@ def write_tables(runs: Sequence[Ran]) -> None:
     text = path.read_text("utf-8")
     parts = {"sums": sums_table(runs), **{one.name: events_table(runs, one.name) for one in SUBJECTS}}
     for name, lines in parts.items():
-        text, found = re.subn(
-            rf"(<!-- {name} begin -->\n).*?(<!-- {name} end -->)",
-            lambda match, body="\n".join(lines): f"{match[1]}{body}\n{match[2]}",
-            text,
-            flags=re.DOTALL,
-        )
-        if found != 1:
+        begin, end = f"<!-- {name} begin -->\n", f"<!-- {name} end -->"
+        before, found, rest = text.partition(begin)
+        _, ended, after = rest.partition(end)
+        if not found or not ended:
             raise ValueError(f"docs/evidence.md: has no place for the table {name}")
+        text = "".join([before, begin, *(f"{line}\n" for line in lines), end, after])
     path.write_text(text, encoding="utf-8")
 
 
