@@ -63,7 +63,8 @@ class Kept(Listener):
 
     def __init__(self, world: World) -> None:
         codes = [country.code for country in world.countries]
-        names = [(codes[c], world.topics[k]) for c, k in zip(world.country, world.topic, strict=True)]
+        names: list[tuple[str, ...]] = []
+        names += [(codes[c], world.topics[k]) for c, k in zip(world.country, world.topic, strict=True)]
         names += [("*", topic) for topic in world.topics] + [(code, "*") for code in codes]
         self._rows = {name: row for row, name in enumerate(names)}
         self._first = int(world.start.timestamp()) // world.bucket_seconds + world.history
@@ -82,7 +83,9 @@ def counts_of(world: World) -> Counts:
     first = int(world.start.timestamp()) // world.bucket_seconds
     bucket, segment = np.nonzero(world.counts.T)
     codes = [country.code for country in world.countries]
-    names = [(codes[c], world.topics[k]) for c, k in zip(world.country, world.topic, strict=True)]
+    names: list[tuple[str, ...]] = [
+        (codes[c], world.topics[k]) for c, k in zip(world.country, world.topic, strict=True)
+    ]
     alive = np.unique(segment)
     code = np.searchsorted(alive, segment)
     contacts = world.counts.T[bucket, segment].astype(np.int64)

@@ -145,10 +145,22 @@ def read_events() -> list[Event]:
             raise ValueError(f"docs/evidence/events.csv: {row['verdict']} is no verdict")
     zones = {subject.name: ZoneInfo(subject.zone) for subject in SUBJECTS}
 
-    def times(row: dict[str, str]) -> dict[str, datetime]:
-        return {end: datetime.fromisoformat(row[end]).replace(tzinfo=zones[row["data"]]) for end in ("begin", "end")}
+    def time(row: dict[str, str], end: str) -> datetime:
+        return datetime.fromisoformat(row[end]).replace(tzinfo=zones[row["data"]])
 
-    return [Event(**{**row, **times(row)}) for row in rows]
+    return [
+        Event(
+            data=row["data"],
+            name=row["name"],
+            begin=time(row, "begin"),
+            end=time(row, "end"),
+            region=row["region"],
+            topic=row["topic"],
+            verdict=row["verdict"],
+            what=row["what"],
+        )
+        for row in rows
+    ]
 
 
 def write_pages(runs: Sequence[Ran]) -> None:
