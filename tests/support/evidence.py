@@ -1,43 +1,37 @@
 """docs/evidence.md anew: the back-tests of real contacts, each page held against what was found out by eye.
 
-    PYTHONPATH=tests python -m support.evidence DIR
+    PYTHONPATH=tests python -m support.evidence DIR [--runs FOLDER] [--commit NAME]
 
 DIR holds ottawa311_2013q1.csv.gz and uci_incident_2016q.csv.gz (columns ts, region, topic), which are not in this
-repository. Runs the back-test at each setting, and writes docs/evidence/pages.csv (every page with its verdict),
-docs/evidence/*.svg (one chart an event), and the tables between the marks in docs/evidence.md. What is known of an
-event stands in docs/evidence/events.csv; the first line that fits a page is its event. A page that none fits is
-listed, and the exit code is 1: look at it, and write down what it was. Takes about seven minutes.
+repository. Runs `pegel backtest` on each at each setting (five minutes of a core); with --runs what it wrote stays in
+FOLDER, and what stands there is not run again. Writes docs/evidence/pages.csv (every page with its verdict),
+docs/evidence/*.svg (a chart an event, out of the back-test's report), and the tables between the marks in
+docs/evidence.md. What is known of an event stands in docs/evidence/events.csv; the first line that fits a page is its
+event. A page that none fits is listed, and the exit code is 1: look at it, and write down what it was.
 """
 
 import argparse
 import csv
+import gzip
+import re
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from pegel.cli.backtest.alarms import Alarm, Alarms
-from pegel.cli.backtest.charts import PageCharts
-from pegel.cli.backtest.columns import Wanted
-from pegel.cli.backtest.curves import Curve, Curves
-from pegel.cli.backtest.holidays import make_holidays
-from pegel.cli.backtest.models import chosen
-from pegel.cli.backtest.reading import read_counts
-from pegel.cli.backtest.running import Setting, run
-from pegel.cli.backtest.zones import make_zones
 from support.servers import ROOT
 
 DOCS: Final = ROOT / "docs"
 FOLDER: Final = DOCS / "evidence"
-SETTINGS: Final = (1.0, 5.0)
+SETTINGS: Final = (1, 5)
 """False pages a week."""
-DIMENSIONS: Final = ("region", "topic")
-BUCKET_SECONDS: Final = 300
-HISTORY_SECONDS: Final = 28 * 86_400
+HISTORY_WEEKS: Final = 4
 WEEK_SECONDS: Final = 604_800
 UNKNOWN: Final = "not looked at"
 VERDICTS: Final = ("real", "routine", "one hand", "false", "can't tell", UNKNOWN)
@@ -62,6 +56,7 @@ SUBJECTS: Final = (
     Subject("ottawa", "ottawa311_2013q1.csv.gz", "America/Toronto"),
     Subject("desk", "uci_incident_2016q.csv.gz", "UTC"),
 )
+ZONES: Final = {subject.name: ZoneInfo(subject.zone) for subject in SUBJECTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +73,7 @@ class Event:
     what: str
 
     def fits(self, page: "Page") -> bool:
-        region, topic = page.alarm.segment
+        region, topic = page.segment
         return (
             self.data == page.data
             and self.begin <= page.onset <= self.end
@@ -89,14 +84,15 @@ class Event:
 
 @dataclass(slots=True)
 class Page:
-    """A page of a run. Times are local. curve: what its chart shows."""
+    """A page of a run. Times are local. svg: its chart in the report, "" without one."""
 
     data: str
-    setting: float
-    alarm: Alarm
+    setting: int
+    segment: tuple[str, str]
     onset: datetime
     paged: datetime
-    curve: Curve | None
+    explanation: str
+    svg: str
     event: Event | None = None
 
     @property
@@ -109,31 +105,44 @@ class Ran:
     """A back-test at one setting."""
 
     subject: Subject
-    setting: float
+    setting: int
     weeks: float
-    end: int
     pages: tuple[Page, ...]
 
 
-def backtest(folder: Path, subject: Subject, setting: float) -> Ran:
-    """The same as `pegel backtest --segment region,topic --tz ZONE` does."""
-    zones = make_zones(DIMENSIONS, tz=subject.zone, by=None, of_country={})
-    counts = read_counts(folder / subject.file, Wanted("ts", DIMENSIONS, None), zones, BUCKET_SECONDS).counts
-    made = Setting(BUCKET_SECONDS, DIMENSIONS, zones.of, make_holidays("none", DIMENSIONS), setting)
-    ((_, factory),) = chosen(()).items()
-    alarms = Alarms()
-    curves = Curves(alarms)
-    ran = run(factory(made), counts, HISTORY_SECONDS // BUCKET_SECONDS, [alarms, curves], lambda _: None)
-    zone = ZoneInfo(subject.zone)
+def backtest(folder: Path, runs: Path, subject: Subject, setting: int) -> Ran:
+    """What `pegel backtest` says, from its files."""
+    alarms, report = (runs / f"{subject.name}-{setting}.{suffix}" for suffix in ("csv", "html"))
+    if not (alarms.exists() and report.exists()):
+        command = [sys.executable, "-m", "pegel", "backtest", str(folder / subject.file), "--segment", "region,topic"]
+        command += ["--tz", subject.zone, "--false-pages-per-week", str(setting)]
+        command += ["--alarms", str(alarms), "--report", str(report)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    with alarms.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    html, pages = report.read_text("utf-8"), []
+    for number, row in enumerate(rows, 1):
+        onset, paged = (
+            datetime.fromisoformat(row[at]).astimezone(ZONES[subject.name]) for at in ("onset", "opened_at")
+        )
+        segment = (row["region"], row["topic"])
+        svg = chart_of(html, number)
+        pages.append(Page(subject.name, setting, segment, onset, paged, row["explanation"], svg))
+    return Ran(subject, setting, weeks_of(folder / subject.file) - HISTORY_WEEKS, tuple(pages))
 
-    def local(seconds: int) -> datetime:
-        return datetime.fromtimestamp(seconds, zone)
 
-    pages = tuple(
-        Page(subject.name, setting, alarm, local(alarm.onset), local(alarm.opened_at), curves.of(alarm))
-        for alarm in alarms.found
-    )
-    return Ran(subject, setting, ran.judged_buckets * BUCKET_SECONDS / WEEK_SECONDS, counts.end, pages)
+def chart_of(html: str, number: int) -> str:
+    """The chart of the page with this number in a report."""
+    found = re.search(rf'<article class="card" id="page-{number}">.*?</article>', html, re.DOTALL)
+    svg = re.search(r"<svg .*?</svg>", found[0], re.DOTALL) if found else None
+    return svg[0] if svg else ""
+
+
+def weeks_of(path: Path) -> float:
+    """How long a file is; its times are in one zone."""
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        times = [datetime.fromisoformat(row["ts"]) for row in csv.DictReader(file)]
+    return (max(times) - min(times)).total_seconds() / WEEK_SECONDS
 
 
 def read_events() -> list[Event]:
@@ -143,10 +152,9 @@ def read_events() -> list[Event]:
     for row in rows:
         if row["verdict"] not in VERDICTS:
             raise ValueError(f"docs/evidence/events.csv: {row['verdict']} is no verdict")
-    zones = {subject.name: ZoneInfo(subject.zone) for subject in SUBJECTS}
 
     def time(row: dict[str, str], end: str) -> datetime:
-        return datetime.fromisoformat(row[end]).replace(tzinfo=zones[row["data"]])
+        return datetime.fromisoformat(row[end]).replace(tzinfo=ZONES[row["data"]])
 
     return [
         Event(
@@ -163,6 +171,11 @@ def read_events() -> list[Event]:
     ]
 
 
+def pages_of(runs: Sequence[Ran]) -> Iterator[Page]:
+    for one in runs:
+        yield from one.pages
+
+
 def write_pages(runs: Sequence[Ran]) -> None:
     with (FOLDER / "pages.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
@@ -170,13 +183,7 @@ def write_pages(runs: Sequence[Ran]) -> None:
         for page in pages_of(runs):
             event = page.event.name if page.event else ""
             times = (f"{page.onset:%Y-%m-%d %H:%M}", f"{page.paged:%Y-%m-%d %H:%M}")
-            text = page.alarm.explanation
-            rows.writerow([page.data, f"{page.setting:g}", *times, *page.alarm.segment, event, page.verdict, text])
-
-
-def pages_of(runs: Sequence[Ran]) -> Iterator[Page]:
-    for one in runs:
-        yield from one.pages
+            rows.writerow([page.data, page.setting, *times, *page.segment, event, page.verdict, page.explanation])
 
 
 def sums_table(runs: Sequence[Ran]) -> Iterator[str]:
@@ -185,63 +192,54 @@ def sums_table(runs: Sequence[Ran]) -> Iterator[str]:
     yield f"|---|---|---|{'---|' * len(VERDICTS)}---|"
     for one in runs:
         numbers = [sum(page.verdict == verdict for page in one.pages) for verdict in VERDICTS]
-        false = (len(one.pages) - numbers[0]) / one.weeks
-        cells = [one.subject.name, f"{one.setting:g}", str(len(one.pages)), *map(str, numbers), f"{false:.1f}"]
+        wrong = (len(one.pages) - numbers[0]) / one.weeks
+        cells = [one.subject.name, str(one.setting), str(len(one.pages)), *map(str, numbers), f"{wrong:.1f}"]
         yield f"| {' | '.join(cells)} |"
 
 
 def events_table(runs: Sequence[Ran], name: str) -> Iterator[str]:
     """The events of one file in order of their first page."""
     mine = [one for one in runs if one.subject.name == name]
-    names = list(dict.fromkeys(page.event.name for page in sorted(pages_of(mine), key=_paged) if page.event))
-    settings = " | ".join(f"pages at {one.setting:g}" for one in mine)
+    pages = sorted(pages_of(mine), key=lambda page: page.paged)
+    settings = " | ".join(f"pages at {one.setting}" for one in mine)
     yield f"| first page | what | verdict | {settings} | chart |"
     yield f"|---|---|---|{'---|' * len(mine)}---|"
-    for event_name in names:
-        pages = [page for page in pages_of(mine) if page.event and page.event.name == event_name]
-        first = min(pages, key=_paged)
+    for event_name in dict.fromkeys(page.event.name for page in pages if page.event):
+        its = [page for page in pages if page.event and page.event.name == event_name]
+        first = its[0]
         assert first.event is not None
-        numbers = [sum(page.setting == one.setting for page in pages) for one in mine]
-        chart = f"[chart](evidence/{event_name}.svg)" if charted(first) else ""
-        yield (
-            f"| {first.paged:%a %d %b %H:%M} | {first.event.what} | {first.verdict} | "
-            f"{' | '.join(map(str, numbers))} | {chart} |"
-        )
+        numbers = " | ".join(str(sum(page.setting == one.setting for page in its)) for one in mine)
+        chart = f"[chart](evidence/{event_name}.svg)" if best_shown(its) else ""
+        yield f"| {first.paged:%a %d %b %H:%M} | {first.event.what} | {first.verdict} | {numbers} | {chart} |"
 
 
-def _paged(page: Page) -> datetime:
-    return page.paged
-
-
-def charted(page: Page) -> bool:
-    return page.verdict in CHARTED and page.curve is not None
+def best_shown(pages: Sequence[Page]) -> Page | None:
+    """Of an event's pages the one whose chart is shown: of the widest line that paged, the first."""
+    drawn = [page for page in pages if page.svg and page.verdict in CHARTED]
+    return min(drawn, key=lambda page: (-page.segment.count("*") % 3, page.paged), default=None)
 
 
 def draw(runs: Sequence[Ran]) -> None:
-    """A chart an event, of its first page; that of a roll-up where one paged, since it shows more."""
+    """A chart an event."""
     for old in FOLDER.glob("*.svg"):
         old.unlink()
-    charts = PageCharts()
-    names = dict.fromkeys(page.event.name for page in pages_of(runs) if page.event and charted(page))
-    for name in names:
-        pages = [page for page in pages_of(runs) if page.event and page.event.name == name and page.curve]
-        page = min(pages, key=lambda page: (-page.alarm.segment.count("*") % 3, page.paged))
-        end = next(one.end for one in runs if one.subject.name == page.data)
-        offset = page.onset.utcoffset() or timedelta()
-        label = f"{', '.join(page.alarm.segment)}, {page.onset:%d %b %Y}"
-        assert page.curve is not None
-        svg = charts.draw(page.curve, page.alarm, page.alarm.over_at(end), int(offset.total_seconds()), label)
-        for variable, colour in PAPER.items():
-            svg = svg.replace(f"var(--{variable})", colour)
-        svg = svg.replace("<svg ", '<svg style="background:#fff;font-family:sans-serif" ', 1)
-        (FOLDER / f"{name}.svg").write_text(svg + "\n", encoding="utf-8")
+    for name in dict.fromkeys(page.event.name for page in pages_of(runs) if page.event):
+        page = best_shown([page for page in pages_of(runs) if page.event and page.event.name == name])
+        if page is not None:
+            svg = page.svg
+            for variable, colour in PAPER.items():
+                svg = svg.replace(f"var(--{variable})", colour)
+            svg = svg.replace("<svg ", '<svg style="background:#fff;font-family:sans-serif" ', 1)
+            (FOLDER / f"{name}.svg").write_text(svg + "\n", encoding="utf-8")
 
 
-def write_tables(runs: Sequence[Ran]) -> None:
+def write_tables(runs: Sequence[Ran], commit: str) -> None:
     """Between <!-- NAME begin --> and <!-- NAME end --> in docs/evidence.md."""
     path = DOCS / "evidence.md"
     text = path.read_text("utf-8")
     parts = {"sums": sums_table(runs), **{one.name: events_table(runs, one.name) for one in SUBJECTS}}
+    if commit:
+        parts["commit"] = iter([f"The tables are of the detector as of commit {commit}."])
     for name, lines in parts.items():
         begin, end = f"<!-- {name} begin -->\n", f"<!-- {name} end -->"
         before, found, rest = text.partition(begin)
@@ -255,21 +253,25 @@ def write_tables(runs: Sequence[Ran]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", metavar="DIR", type=Path)
-    folder = parser.parse_args(arguments).folder
+    parser.add_argument("--runs", metavar="FOLDER", type=Path, help="keep what the back-tests write, and use it again")
+    parser.add_argument("--commit", default="", help="of the detector, to be named in the document")
+    given = parser.parse_args(arguments)
     events = read_events()
-    wanted = [(folder, subject, setting) for subject in SUBJECTS for setting in SETTINGS]
-    with ProcessPoolExecutor(2) as pool:
-        runs = list(pool.map(backtest, *zip(*wanted, strict=True)))
+    with tempfile.TemporaryDirectory(prefix="pegel-evidence-") as scratch, ThreadPoolExecutor(2) as pool:
+        folder = given.runs or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = [(subject, setting) for subject in SUBJECTS for setting in SETTINGS]
+        runs = list(pool.map(lambda one: backtest(given.folder, folder, *one), wanted))
     for page in pages_of(runs):
         page.event = next((event for event in events if event.fits(page)), None)
     write_pages(runs)
-    write_tables(runs)
+    write_tables(runs, given.commit)
     draw(runs)
     for line in sums_table(runs):
         sys.stdout.write(line + "\n")
-    unknown = [page for page in pages_of(runs) if page.verdict == UNKNOWN]
+    unknown = [page for page in pages_of(runs) if page.event is None]
     for page in unknown:
-        sys.stdout.write(f"{page.data} {page.setting:g} {page.onset} {page.alarm.segment}: {page.alarm.explanation}\n")
+        sys.stdout.write(f"{page.data} {page.setting} {page.onset} {page.segment}: {page.explanation}\n")
     return 1 if unknown else 0
 
 

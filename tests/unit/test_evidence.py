@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pegel.cli.backtest.alarms import Alarm
 from support import evidence
 from support.evidence import DOCS, FOLDER, SETTINGS, SUBJECTS, UNKNOWN, Event, Page, Ran, read_events
 
@@ -16,8 +15,7 @@ SNOW = Event("ottawa", "snow", NOON - DAY, NOON + DAY, "*", "Roads", "real", "Sn
 
 
 def page(region: str, topic: str, onset: datetime = NOON) -> Page:
-    alarm = Alarm("id", (region, topic), 0, 300, 3600, 1.0, 900, 9, 1.0, 9, 1.0, "Nine contacts.", 1.0)
-    return Page("ottawa", 5.0, alarm, onset, onset, None)
+    return Page("ottawa", 5, (region, topic), onset, onset, "Nine contacts.", "")
 
 
 @pytest.mark.parametrize(
@@ -37,7 +35,7 @@ def test_an_event_fits_the_pages_of_its_place_and_time(region: str, topic: str, 
 def test_a_page_without_an_event_stands_in_a_column_of_its_own() -> None:
     pages = (page("Ward 1", "Roads"), page("Ward 1", "Waste"))
     pages[0].event = SNOW
-    *_, line = evidence.sums_table([Ran(SUBJECTS[0], 5.0, 2.0, 0, pages)])
+    *_, line = evidence.sums_table([Ran(SUBJECTS[0], 5, 2.0, pages)])
     assert line == "| ottawa | 5 | 2 | 1 | 0 | 0 | 0 | 0 | 1 | 0.5 |"
 
 
@@ -53,10 +51,10 @@ def test_the_document_says_what_its_pages_say() -> None:
     text = (DOCS / "evidence.md").read_text("utf-8")
     for subject in SUBJECTS:
         for setting in SETTINGS:
-            mine = [row for row in pages if (row["data"], row["setting"]) == (subject.name, f"{setting:g}")]
+            mine = [row for row in pages if (row["data"], row["setting"]) == (subject.name, str(setting))]
             verdicts = Counter(row["verdict"] for row in mine)
             numbers = " | ".join(str(verdicts[verdict]) for verdict in evidence.VERDICTS)
-            assert f"| {subject.name} | {setting:g} | {len(mine)} | {numbers} |" in text
+            assert f"| {subject.name} | {setting} | {len(mine)} | {numbers} |" in text
     pictures = {path.name for path in FOLDER.glob("*.svg")}
     assert pictures == {name for name in pictures if f"(evidence/{name})" in text}
     assert pictures
