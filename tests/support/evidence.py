@@ -214,9 +214,10 @@ def events_table(runs: Sequence[Ran], name: str) -> Iterator[str]:
 
 
 def best_shown(pages: Sequence[Page]) -> Page | None:
-    """Of an event's pages the one whose chart is shown: of the widest line that paged, the first."""
+    """Of an event's pages the one whose chart is shown: the first of a roll-up, else the first."""
     drawn = [page for page in pages if page.svg and page.verdict in CHARTED]
-    return min(drawn, key=lambda page: (-page.segment.count("*") % 3, page.paged), default=None)
+    order = (2, 0, 1)  # segments say less than what rolls them up, and everything says it less clearly
+    return min(drawn, key=lambda page: (order[page.segment.count("*")], page.paged), default=None)
 
 
 def draw(runs: Sequence[Ran]) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from support import evidence
-from support.evidence import DOCS, FOLDER, SETTINGS, SUBJECTS, UNKNOWN, Event, Page, Ran, read_events
+from support.evidence import DOCS, FOLDER, SETTINGS, SUBJECTS, UNKNOWN, Event, Page, Ran, best_shown, read_events
 
 NOON = datetime(2013, 2, 9, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -37,6 +37,14 @@ def test_a_page_without_an_event_stands_in_a_column_of_its_own() -> None:
     pages[0].event = SNOW
     *_, line = evidence.sums_table([Ran(SUBJECTS[0], 5, 2.0, pages)])
     assert line == "| ottawa | 5 | 2 | 1 | 0 | 0 | 0 | 0 | 1 | 0.5 |"
+
+
+def test_the_chart_of_an_event_is_a_roll_ups_where_one_paged() -> None:
+    pages = [page(*line) for line in (("Ward 1", "Roads"), ("*", "*"), ("*", "Roads"))]
+    for each in pages:
+        each.event, each.svg = SNOW, "<svg></svg>"
+    assert best_shown(pages) is pages[2]
+    assert best_shown(pages[:2]) is pages[1]
 
 
 def test_an_event_is_told_in_one_way() -> None:
