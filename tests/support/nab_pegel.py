@@ -19,6 +19,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -93,20 +94,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("data", metavar="DIR", type=Path)
     parser.add_argument("--scores", metavar="SCORES_DIR", type=Path, help="write the scores there")
     given = parser.parse_args(arguments)
+    paged: dict[str, Floats] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        scored = given.scores or Path(scratch, "scores")
-        paged = [Path(scratch, f"pages{number}") for number in range(len(SETTINGS))]
+        scored = given.scores or Path(scratch)
         try:
             for name, path in tables(given.data):
                 times, values = read_rows(path, "value")
-                scores, pages = scores_and_pages([int(time.timestamp()) for time in times], values)
-                for folder, rows in zip([scored, *paged], [scores, *pages], strict=True):
-                    write(folder, name, times, rows)
-            sys.stdout.write(line_of("nab_scores", judge(read(given.data, scored))))
-            settings = [judge(read(given.data, folder), threshold=1.0) for folder in paged]
+                scores, paged[name] = scores_and_pages([int(time.timestamp()) for time in times], values)
+                write(scored, name, times, scores)
+            series = read(given.data, scored)
         except (ValueError, OSError) as error:
             sys.stderr.write(f"nab: {error}\n")
             return 2
+    sys.stdout.write(line_of("nab_scores", judge(series)))
+    settings = [
+        judge([replace(one, scores=paged[one.name][number]) for one in series], threshold=1.0)
+        for number in range(len(SETTINGS))
+    ]
     best = max(range(len(SETTINGS)), key=lambda number: settings[number].raw)
     by_setting = {f"{setting:g}": round(result.score, 2) for setting, result in zip(SETTINGS, settings, strict=True)}
     more = {"false_pages_per_week": SETTINGS[best], "by_setting": by_setting}
