@@ -92,17 +92,21 @@ def counts_of(world: World) -> Counts:
     return counted(world.bucket_seconds, DIMENSIONS, bucket + first, code, contacts, [names[row] for row in alive])
 
 
-def zone_of(world: World) -> Callable[[tuple[str, ...]], str]:
+def zone_of(world: World, kind: str) -> Callable[[tuple[str, ...]], str]:
+    """A plain world has clocks that never change."""
+    if kind == "plain":
+        return lambda _: "UTC"
     zones = {country.code: country.zone for country in world.countries}
     return lambda segment: zones[segment[0]]
 
 
-def judged(model: str, worlds: Sequence[World]) -> Judged:
+def judged(model: str, kind: str, worlds: Sequence[World]) -> Judged:
     """Run a model over worlds."""
     cases, spent = [], 0.0
     factory = chosen([model])[model]
     for world in worlds:
-        setting = Setting(world.bucket_seconds, DIMENSIONS, zone_of(world), make_holidays("auto", DIMENSIONS), 5.0)
+        holidays = make_holidays("none" if kind == "plain" else "auto", DIMENSIONS)
+        setting = Setting(world.bucket_seconds, DIMENSIONS, zone_of(world, kind), holidays, 5.0)
         counts, kept = counts_of(world), Kept(world)
         place = int(world.start.timestamp()) // world.bucket_seconds + world.history - counts.first
         began = time.process_time()
@@ -147,7 +151,7 @@ def main() -> int:
     for kind, options in WORLDS.items():
         worlds = [make(seed, options) for seed in given.seeds]
         for model in (DEFAULT, given.beside):
-            for line in lines(kind, model, judged(model, worlds)):
+            for line in lines(kind, model, judged(model, kind, worlds)):
                 print(json.dumps(line), flush=True)
     return 0
 
