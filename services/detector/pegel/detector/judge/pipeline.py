@@ -40,6 +40,9 @@ class Judging:
         for refusal in self._judge.refusals:
             log.error("history_refused", reason=refusal)
         self._judge.refusals.clear()
+        for refusal in self._judge.events.refusals:
+            log.error("calendar_refused", reason=refusal)
+        self._judge.events.refusals.clear()
         metrics.SEGMENTS.set(self._judge.segments)
         metrics.SPIKES_UP.set(self._judge.spikes_up)
         metrics.HISTORY_STEPS.set(self._judge.history_steps)

@@ -6,7 +6,15 @@ from typing import Any, Final
 import msgspec
 from pydantic import ValidationError
 
-from pegel.detector.judge.domain.lines import ClaimLine, CountsLine, HeadLine, HistoryEndLine, HistoryLine
+from pegel.detector.judge.domain.lines import (
+    CalendarCancelLine,
+    CalendarLine,
+    ClaimLine,
+    CountsLine,
+    HeadLine,
+    HistoryEndLine,
+    HistoryLine,
+)
 from pegel.schemas.detection import PartitionTotals
 
 DAY: Final = 86_400
@@ -26,13 +34,15 @@ class Unreadable(Exception):  # noqa: N818 (what it is of the record)
         self.field = field
 
 
-Line = CountsLine | ClaimLine | HistoryLine | HistoryEndLine
+Line = CountsLine | ClaimLine | HistoryLine | HistoryEndLine | CalendarLine | CalendarCancelLine
 _head = msgspec.json.Decoder(HeadLine)
 _decoders: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "counts": msgspec.json.Decoder(CountsLine),
     "claim": msgspec.json.Decoder(ClaimLine),
     "history": msgspec.json.Decoder(HistoryLine),
     "history_end": msgspec.json.Decoder(HistoryEndLine),
+    "calendar": msgspec.json.Decoder(CalendarLine),
+    "calendar_cancel": msgspec.json.Decoder(CalendarCancelLine),
 }
 
 
@@ -66,6 +76,8 @@ class Reading:
             self._check_producer("producer", line.producer)
         elif isinstance(line, HistoryLine):
             self._check_history(line)
+        elif isinstance(line, CalendarLine):
+            self._check_calendar(line)
         return line
 
     def _check_producer(self, field: str, producer: str) -> None:
@@ -112,3 +124,11 @@ class Reading:
         start = line.start.timestamp()
         if start < 0 or start + steps * line.step_seconds > SECONDS_END:
             raise Unreadable("start", "lies outside 1970 to 2199")
+
+    def _check_calendar(self, line: CalendarLine) -> None:
+        if len(line.line) != self.dimensions:
+            raise Unreadable("line", f"the log has {self.dimensions} dimensions")
+        if not 0 <= line.since.timestamp() < line.until.timestamp() <= SECONDS_END:
+            raise Unreadable("until", "is not after since, or they lie outside 1970 to 2199")
+        if (line.factor is None) == line.paging:
+            raise Unreadable("factor", "an event has either a factor or no paging")
