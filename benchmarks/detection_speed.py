@@ -97,9 +97,9 @@ class Warm(Kernel):
     def add_segments(self, segments: Sequence[tuple[str, ...]]) -> None:
         super().add_segments([segment for segment in segments if segment not in self._numbers])
 
-    def judge(self, start: int, observed: Ints, *, whole: bool = True) -> Judgement:
+    def judge(self, start: int, observed: Ints, **more: Any) -> Judgement:
         began = time.process_time()
-        judgement = super().judge(start, observed, whole=whole)
+        judgement = super().judge(start, observed, **more)
         self.seconds += time.process_time() - began
         return judgement
 
