@@ -114,9 +114,10 @@ class FeedbackLine(Struct):
 
 def merged(rows: list[Row]) -> list[Row]:
     """One row a cell: partitions count the same cell apart."""
-    sums: dict[tuple[tuple[str, str], ...], Row] = {}
-    for cell, contacts, handled in rows:
-        key = tuple(cell.items())
+    sums: dict[tuple[tuple[str, ...], tuple[str, ...]], Row] = {}
+    for row in rows:
+        cell = row[0]
+        key = (tuple(cell), tuple(cell.values()))
         before = sums.get(key)
-        sums[key] = (cell, contacts, handled) if before is None else (cell, before[1] + contacts, before[2] + handled)
+        sums[key] = row if before is None else (cell, before[1] + row[1], before[2] + row[2])
     return list(sums.values())

@@ -263,6 +263,9 @@ def rows_a_record(rows: list[Row]) -> int:
 
 def words_bytes(words: dict[str, str]) -> int:
     """At most so many bytes have named words in JSON: each character escaped by a backslash, or four bytes of UTF-8."""
+    values = "".join(words.values())
+    if values.isascii():
+        return len("".join(words)) + 6 * len(words) + 2 * len(values)
     return sum([len(name) + 6 + len(value) * (2 if value.isascii() else 4) for name, value in words.items()])
 
 
