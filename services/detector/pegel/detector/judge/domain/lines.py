@@ -82,6 +82,14 @@ class HistoryEndLine(Struct):
     parts: Small
 
 
+class PromotionLine(Struct):
+    """What is read of a PromotionRecord."""
+
+    id: Id
+    model: Annotated[str, Meta(max_length=128)]
+    bucket: Place
+
+
 def merged(rows: list[Row]) -> list[Row]:
     """One row a cell: partitions count the same cell apart."""
     sums: dict[tuple[tuple[str, str], ...], Row] = {}

@@ -6,7 +6,14 @@ from typing import Any, Final
 import msgspec
 from pydantic import ValidationError
 
-from pegel.detector.judge.domain.lines import ClaimLine, CountsLine, HeadLine, HistoryEndLine, HistoryLine
+from pegel.detector.judge.domain.lines import (
+    ClaimLine,
+    CountsLine,
+    HeadLine,
+    HistoryEndLine,
+    HistoryLine,
+    PromotionLine,
+)
 from pegel.schemas.detection import PartitionTotals
 
 DAY: Final = 86_400
@@ -26,13 +33,14 @@ class Unreadable(Exception):  # noqa: N818 (what it is of the record)
         self.field = field
 
 
-Line = CountsLine | ClaimLine | HistoryLine | HistoryEndLine
+Line = CountsLine | ClaimLine | HistoryLine | HistoryEndLine | PromotionLine
 _head = msgspec.json.Decoder(HeadLine)
 _decoders: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "counts": msgspec.json.Decoder(CountsLine),
     "claim": msgspec.json.Decoder(ClaimLine),
     "history": msgspec.json.Decoder(HistoryLine),
     "history_end": msgspec.json.Decoder(HistoryEndLine),
+    "promotion": msgspec.json.Decoder(PromotionLine),
 }
 
 
@@ -66,6 +74,8 @@ class Reading:
             self._check_producer("producer", line.producer)
         elif isinstance(line, HistoryLine):
             self._check_history(line)
+        elif isinstance(line, PromotionLine) and line.bucket * self.bucket_seconds > SECONDS_END:
+            raise Unreadable("bucket", "lies after 2199")
         return line
 
     def _check_producer(self, field: str, producer: str) -> None:

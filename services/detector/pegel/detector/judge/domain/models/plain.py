@@ -92,6 +92,9 @@ class _Telling:
         path = self._path(type(thing))
         if path.startswith(NATIVE):
             return self._native(thing, path)
+        return self._object(thing, path)
+
+    def _object(self, thing: Any, path: str) -> list[Any]:
         node = ["object", path, [[name, self._ref(value)] for name, value in _attributes(thing)]]
         if isinstance(thing, deque):  # of a class that is one, as HoltWinters' parts are
             return [*node, "deque", thing.maxlen, [self._ref(item) for item in deque.__iter__(thing)]]
