@@ -19,3 +19,7 @@ SEGMENTS_REFUSED = Gauge(
 SPIKES_UP = Gauge("pegel_judge_spikes_up", "Spikes that are up", registry=REGISTRY)
 SPIKES = Counter("pegel_judge_spikes_opened", "Spikes opened", registry=REGISTRY)
 HISTORY_STEPS = Gauge("pegel_judge_history_steps", "Intervals learnt from a history", registry=REGISTRY)
+MODEL = Gauge("pegel_judge_model", "1 for the model that pages, by name and version", ["model"], registry=REGISTRY)
+PROMOTIONS_REFUSED = Counter(
+    "pegel_judge_promotions_refused", "Promotions of a model that does not run here", registry=REGISTRY
+)

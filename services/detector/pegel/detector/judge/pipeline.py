@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pegel.detector import metrics
+from pegel.detector.judge.domain import challengers
 from pegel.detector.judge.domain.judging import STATE_VERSION, Judge, Rules
 from pegel.detector.judge.ports import Detector
 from pegel.detector.state import decode, encode
@@ -30,6 +31,7 @@ class Judging:
     def __init__(self, judge: Judge, fence: Fence) -> None:
         self._judge, self._fence = judge, fence
         self._refused_told = 0
+        self._model: str | None = None
 
     @property
     def unreadable(self) -> int:
@@ -40,6 +42,16 @@ class Judging:
         for refusal in self._judge.refusals:
             log.error("history_refused", reason=refusal)
         self._judge.refusals.clear()
+        models = self._judge.models
+        for refusal in models.refusals:
+            log.error("promotion_refused", reason=refusal)
+            metrics.PROMOTIONS_REFUSED.inc()
+        models.refusals.clear()
+        if (model := self._judge.model) != self._model:
+            metrics.MODEL.clear()
+            metrics.MODEL.labels(model).set(1)
+            log.info("model_pages", model=model, before=self._model)
+            self._model = model
         metrics.SEGMENTS.set(self._judge.segments)
         metrics.SPIKES_UP.set(self._judge.spikes_up)
         metrics.HISTORY_STEPS.set(self._judge.history_steps)
@@ -68,17 +80,22 @@ class Judging:
             log.warning("segments_beyond_limit", segments=segments, setting="PEGEL_MAX_SEGMENTS", counted_under="other")
 
 
-def job(rules: Rules, make_detector: Callable[[], Detector], state_partition: int) -> Job:
+def job(
+    rules: Rules,
+    make_detector: Callable[[], Detector],
+    state_partition: int,
+    models: challengers.Rules = challengers.ALONE,
+) -> Job:
     """What judges do; the stream counts has one partition, so one judge has all of it."""
 
     def fresh(_: int, epoch: int) -> Judging:
         fence = Fence()
-        return Judging(Judge(rules, epoch, make_detector, fence), fence)
+        return Judging(Judge(rules, epoch, make_detector, fence, models), fence)
 
     def restored(_: int, epoch: int, body: bytes) -> Judging:
         tree = decode(body)
         fence = Fence({producer: Seen(at, (offset, place)) for producer, (at, offset, place) in tree["seen"].items()})
-        return Judging(Judge.restored(rules, epoch, make_detector, fence, tree["judge"]), fence)
+        return Judging(Judge.restored(rules, epoch, make_detector, fence, tree["judge"], models), fence)
 
     return Job(
         part=PART,

@@ -152,7 +152,7 @@ class Judge:
         return self._next
 
     @property
-    def _model(self) -> str:
+    def model(self) -> str:
         """Version of the model that pages."""
         return self._models.version(self._detector)
 
@@ -358,8 +358,8 @@ class Judge:
         kept = np.clip(observed, 0, SMALL_MAX).astype(np.int32)
         self._keep_live(_Live(bucket, bucket + 1, kept, whole=not missing))
         self._next = bucket + 1
-        self._writer.window(bucket, "observed", rows, numbers, self._model, observed, judgement)
-        self._writer.rollups(bucket, self._model, judgement.rollups)
+        self._writer.window(bucket, "observed", rows, numbers, self.model, observed, judgement)
+        self._writer.rollups(bucket, self.model, judgement.rollups)
         self._follow_spikes(bucket, observed, judgement)
         self._writer.bucket(bucket, bucket + 1, "observed", missing, self._covered())
 
@@ -383,7 +383,7 @@ class Judge:
                 to = bucket + 1
                 filled.pop(0)
                 rows = self._collect(bucket)
-                self._writer.window(bucket, "gap", rows, self._number(rows), self._model)
+                self._writer.window(bucket, "gap", rows, self._number(rows), self.model)
             else:
                 to = filled[0] if filled else end
             self._detector.skip_gap(to - bucket)
@@ -419,7 +419,7 @@ class Judge:
                 for number, (_, contacts, _) in zip(numbers, rows, strict=True):
                     self._detector.add_late(self._next - bucket, number, contacts)
                     self._spikes.add_late(self._segments.names[number], bucket * self._rules.bucket_seconds, contacts)
-            self._writer.window(bucket, status, rows, numbers, self._model)
+            self._writer.window(bucket, status, rows, numbers, self.model)
 
     def _number(self, rows: list[Row]) -> list[int]:
         """Segment numbers of the rows; new segments are made known to the detector."""
@@ -433,7 +433,7 @@ class Judge:
         for state, spike in self._spikes.follow(end, names, observed, judgement, self._detector):
             at = min(end, spike.last_above + CLOSE_SECONDS) if state == "resolved" else end
             facts = facts_of(spike, self._detector, dimensions, self._rules.bucket_seconds)
-            self._writer.spike(state, spike, facts, at, self._model)
+            self._writer.spike(state, spike, facts, at, self.model)
 
     def _covered(self) -> tuple[Covered, ...]:
         return tuple(p.covered for p in self._partitions if p.covered is not None)

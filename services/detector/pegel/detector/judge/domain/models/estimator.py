@@ -20,7 +20,7 @@ from pegel.detector.judge.domain.models.kernel import Kernel
 from pegel.detector.judge.domain.seasons import Zones
 
 
-class Pegel(base.AnomalyDetector):  # type: ignore[misc]  (river has no types)
+class Pegel(base.AnomalyDetector):
     """Implements river.base.AnomalyDetector on bucket records, mappings of which two keys are read:
 
     start: the bucket's begin, an aware datetime or seconds since 1970; count: contacts in it, 0 or more. Others, such
@@ -42,28 +42,28 @@ class Pegel(base.AnomalyDetector):  # type: ignore[misc]  (river has no types)
         self._kernel.add_segments([(zone,)])
         self._end: int | None = None
 
-    def learn_one(self, x: Mapping[str, Any]) -> None:
+    def learn_one(self, x: Mapping[Any, Any]) -> None:
         start, count = self._read(x)
         self._kernel.judge(start, np.array([count], dtype=np.int64))
         self._end = start + self.bucket_seconds
 
-    def score_one(self, x: Mapping[str, Any]) -> float:
+    def score_one(self, x: Mapping[Any, Any]) -> float:
         """-log10 of the false pages a week that one series would have if what is as unusual as this paged.
 
         0 is one a week, 1 is one in ten weeks; -inf: no opinion. Nothing is learnt.
         """
         return float(self._judged(x).score[0])
 
-    def expect_one(self, x: Mapping[str, Any]) -> float:
+    def expect_one(self, x: Mapping[Any, Any]) -> float:
         """Contacts expected in the bucket. Nothing is learnt."""
         return float(self._judged(x).expected[0])
 
-    def _judged(self, x: Mapping[str, Any]) -> Judgement:
+    def _judged(self, x: Mapping[Any, Any]) -> Judgement:
         """By a copy: a kernel learns a bucket in the step in which it judges it, and of one row it is small."""
         start, count = self._read(x)
         return copy.deepcopy(self._kernel).judge(start, np.array([count], dtype=np.int64))
 
-    def _read(self, x: Mapping[str, Any]) -> tuple[int, int]:
+    def _read(self, x: Mapping[Any, Any]) -> tuple[int, int]:
         start, count = x["start"], x["count"]
         if isinstance(start, datetime):
             if start.tzinfo is None:

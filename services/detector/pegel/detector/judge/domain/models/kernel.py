@@ -205,11 +205,11 @@ class Kernel:
             return
         share = np.arange(SLOTS_OF_HOUR)[:, None]
         for hour in range(now - ARCHIVE_HOURS, now + 1):
-            counts, observed = self._rings.hour(hour * HOUR)
-            if not observed.any():
-                whole, part = self._baseline.archived(hour)
-                counts = (whole // SLOTS_OF_HOUR + (share < whole % SLOTS_OF_HOUR)).astype(np.float64)
-                observed = np.full(SLOTS_OF_HOUR, part)
+            whole, part = self._baseline.archived(hour)
+            counts = (whole // SLOTS_OF_HOUR + (share < whole % SLOTS_OF_HOUR)).astype(np.float64)
+            observed = np.full(SLOTS_OF_HOUR, part)
+            if not part:  # younger than a day
+                counts, observed = self._rings.hour(hour * HOUR)
             if observed.any():
                 yield hour, counts, observed
 

@@ -104,7 +104,7 @@ class _Telling:
             raise UnfitEstimatorError(f"its state can't be saved: it holds a {path.replace(':', '.')}")
         return node
 
-    def _native(self, thing: Any, path: str) -> Any:
+    def _native(self, thing: Any, path: str) -> list[Any]:
         if hasattr(thing, "__getnewargs__"):
             return [
                 "native",
@@ -159,7 +159,7 @@ class _Making:
             self._made[number] = mapping
             mapping.update({value(key): value(item) for key, item in rest[-1]})
         elif kind == "list":
-            self._made[number] = items = []
+            self._made[number] = items = list[Any]()
             items.extend(value(item) for item in rest[0])
         elif kind == "deque":
             queue: deque[Any] = deque(maxlen=rest[0])
