@@ -6,7 +6,7 @@ expected, the band, the windows and the explanations stay the detector's. It has
 """
 
 from bisect import insort_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -25,7 +25,7 @@ PENDING_MAX: Final = 100
 IDS_KEPT: Final = 1_000
 """Of promotions, so that a repeated one is known."""
 
-Hours = Iterator[tuple[int, Floats, Floats]]
+Hours = Iterable[tuple[int, Floats, Floats]]
 """Hours of the past, oldest first: number since 1970, contacts by 5 minutes (12, S), share of each observed (12,)."""
 
 

@@ -26,9 +26,9 @@ OBSERVED_MIN: Final = 0.99
 class RiverChallenger:
     """Of all segments. Implements challengers.Challenger."""
 
-    def __init__(self, name: str, bucket_seconds: int, zones: Zones) -> None:
+    def __init__(self, name: str, bucket_seconds: int, zones: Zones, warm_steps: int = WARM_STEPS) -> None:
         """Raises named.UnfitEstimatorError, ValueError for buckets that fill neither 5 minutes nor an hour."""
-        self._seconds = bucket_seconds
+        self._seconds, self._warm_steps = bucket_seconds, warm_steps
         self._step_seconds = max(SLOT_SECONDS, bucket_seconds)
         if self._step_seconds % bucket_seconds or self._step_seconds % SLOT_SECONDS:
             raise ValueError(f"buckets of {bucket_seconds} s do not divide 5 minutes, nor are they a multiple of them")
@@ -85,7 +85,7 @@ class RiverChallenger:
     def warm(self, names: Sequence[tuple[str, ...]], hours: Hours) -> None:
         """Segments are added as they are first counted, so that none learns the weeks before it was."""
         past = list(hours)
-        kept = WARM_STEPS // (max(1, len(names)) * HOUR // self._step_seconds)
+        kept = self._warm_steps // (max(1, len(names)) * HOUR // self._step_seconds)
         slots = self._step_seconds // SLOT_SECONDS
         known = 0
         for hour, counts, observed in past[max(0, len(past) - kept) :]:
