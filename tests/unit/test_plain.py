@@ -107,6 +107,7 @@ def test_what_cannot_be_saved_is_refused_by_its_name(thing: object, named: str) 
     ],
 )
 def test_nodes_of_anything_else_make_nothing(path: str) -> None:
-    for node in (["object", path, []], ["native", path, ["true"], None], ["class", path]):
+    shape = ["shape", path, [], []]
+    for node in (["object", 1, []], ["native", path, ["true"], None], ["class", path]):
         with pytest.raises((ValueError, AttributeError)):
-            made([node], PACKAGES)
+            made([node, shape], PACKAGES)

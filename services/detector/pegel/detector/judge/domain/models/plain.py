@@ -15,7 +15,7 @@ import numpy as np
 
 from pegel.detector.judge.domain.models.named import UnfitEstimatorError
 
-PLAIN: Final = (bool, int, float, str, bytes, type(None))
+PLAIN: Final = frozenset({bool, int, float, str, bytes, type(None)})
 VALUES: Final = {float, int, list, dict, tuple, set, str, bool}
 """Classes of Python's own that may stand in a state, as what makes a missing value does."""
 NATIVE: Final = "river._river_rust."
@@ -45,13 +45,16 @@ class _Telling:
         self._nodes: list[Any] = []
         self._met: list[object] = []
         """Kept, so that no id is used twice."""
+        self._ordinary: dict[type, tuple[str, tuple[str, ...]]] = {}
+        """Classes whose objects are their attributes and no more: path and slots."""
+        self._shapes: dict[tuple[str, ...], int] = {}
 
     def all(self, thing: object) -> list[Any]:
         self._ref(thing)
         return self._nodes
 
     def _ref(self, thing: Any) -> Any:
-        """A plain value as it is; a node by its number, in a list of one."""
+        """A plain value as it is; a node by its number, in a tuple of one (which the garbage collector leaves alone)."""
         if type(thing) in PLAIN:
             return thing
         number = self._numbers.get(id(thing))
@@ -60,9 +63,11 @@ class _Telling:
             self._met.append(thing)
             self._nodes.append(None)
             self._nodes[number] = self._node(thing)
-        return [number]
+        return (number,)
 
     def _node(self, thing: Any) -> list[Any]:
+        if (ordinary := self._ordinary.get(type(thing))) is not None:
+            return self._object(thing, *ordinary)
         ref, name = self._ref, _KINDS.get(type(thing), "")
         if name in MAPPINGS:
             node = [name, [[ref(key), ref(value)] for key, value in thing.items()]]
@@ -86,32 +91,47 @@ class _Telling:
             return ["array", np.asarray(thing).copy(), isinstance(thing, np.generic)]
         if isinstance(thing, type):
             return ["class", self._path(thing)]
-        if _path(type(thing)) == GENERATOR:
-            version, words, left = thing.getstate()
-            return ["random", version, np.array(words, dtype=np.uint32), left]
+        if _path(type(thing)).startswith((NATIVE, GENERATOR)):
+            return self._native(thing, _path(type(thing)))
         path = self._path(type(thing))
-        if path.startswith(NATIVE):
-            return self._native(thing, path)
-        return self._object(thing, path)
+        return self._of_class(thing, path, _slots(type(thing)))
 
-    def _object(self, thing: Any, path: str) -> list[Any]:
-        node = ["object", path, [[name, self._ref(value)] for name, value in _attributes(thing)]]
+    def _of_class(self, thing: Any, path: str, slots: tuple[str, ...]) -> list[Any]:
         if isinstance(thing, deque):  # of a class that is one, as HoltWinters' parts are
-            return [*node, "deque", thing.maxlen, [self._ref(item) for item in deque.__iter__(thing)]]
+            items = [self._ref(item) for item in deque.__iter__(thing)]
+            return [*self._object(thing, path, slots), "deque", thing.maxlen, items]
         if isinstance(thing, dict):
-            return [*node, "dict", [[self._ref(key), self._ref(value)] for key, value in dict.items(thing)]]
+            pairs = [[self._ref(key), self._ref(value)] for key, value in dict.items(thing)]
+            return [*self._object(thing, path, slots), "dict", pairs]
         if isinstance(thing, list | tuple | set | frozenset | str | int | float):
             raise UnfitEstimatorError(f"its state can't be saved: it holds a {path.replace(':', '.')}")
-        return node
+        self._ordinary[type(thing)] = path, slots
+        return self._object(thing, path, slots)
+
+    def _object(self, thing: Any, path: str, slots: tuple[str, ...]) -> list[Any]:
+        own = getattr(thing, "__dict__", {})
+        there = tuple([name for name in slots if hasattr(thing, name)]) if slots else ()
+        values = [*own.values(), *[getattr(thing, name) for name in there]]
+        ref = self._ref
+        told_values = [value if type(value) in PLAIN else ref(value) for value in values]
+        return ["object", self._shape(path, tuple(own), there), told_values]
+
+    def _shape(self, path: str, own: tuple[str, ...], slots: tuple[str, ...]) -> int:
+        """The node that names the attributes of objects like this: a forest has thousands of them."""
+        key = (path, *own, "", *slots)
+        number = self._shapes.get(key)
+        if number is None:
+            number = self._shapes[key] = len(self._nodes)
+            self._nodes.append(["shape", path, list(own), list(slots)])
+        return number
 
     def _native(self, thing: Any, path: str) -> list[Any]:
+        if path == GENERATOR:
+            version, words, left = thing.getstate()
+            return ["random", version, np.array(words, dtype=np.uint32), left]
         if hasattr(thing, "__getnewargs__"):
-            return [
-                "native",
-                path,
-                [self._ref(item) for item in thing.__getnewargs__()],
-                self._ref(thing.__getstate__()),
-            ]
+            given, holds = thing.__getnewargs__(), self._ref(thing.__getstate__())
+            return ["native", path, [self._ref(item) for item in given], holds]
         _, given = thing.__reduce__()
         return ["native", path, [self._ref(item) for item in given], None]
 
@@ -127,20 +147,19 @@ def _path(kind: type) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
-def _attributes(thing: object) -> list[tuple[str, Any]]:
-    """Those of __dict__, and of __slots__ that are set."""
-    found = list(getattr(thing, "__dict__", {}).items())
-    for kind in type(thing).__mro__:
-        own = kind.__dict__.get("__slots__", ())
-        names = (own,) if isinstance(own, str) else own
-        found += [(name, getattr(thing, name)) for name in names if name[:2] != "__" and hasattr(thing, name)]
-    return found
+def _slots(kind: type) -> tuple[str, ...]:
+    names: list[str] = []
+    for one in kind.__mro__:
+        own = one.__dict__.get("__slots__", ())
+        names += (own,) if isinstance(own, str) else own
+    return tuple(name for name in names if name[:2] != "__")
 
 
 class _Making:
     def __init__(self, nodes: Sequence[Any], packages: Sequence[str]) -> None:
         self._nodes, self._packages = nodes, tuple(packages)
         self._made: dict[int, Any] = {}
+        self._classes: dict[str, Any] = {}
 
     def value(self, ref: Any) -> Any:
         if not isinstance(ref, list | tuple):
@@ -166,10 +185,14 @@ class _Making:
             self._made[number] = queue
             queue.extend(value(item) for item in rest[1])
         elif kind == "object":
-            its = self._class(rest[0])
+            _, path, own, slots = self._nodes[rest[0]]
+            its = self._class(path)
             self._made[number] = thing = its.__new__(its)
-            for name, item in rest[1]:
-                object.__setattr__(thing, name, value(item))
+            values = [value(item) if isinstance(item, list | tuple) else item for item in rest[1]]
+            if own:
+                thing.__dict__.update(zip(own, values[: len(own)], strict=True))
+            for name, its_value in zip(slots, values[len(own) :], strict=True):
+                object.__setattr__(thing, name, its_value)
             if rest[2:3] == ["deque"]:
                 deque.__init__(thing, [value(item) for item in rest[4]], rest[3])
             elif rest[2:3] == ["dict"]:
@@ -200,6 +223,12 @@ class _Making:
         raise ValueError(f"a node of kind {kind}")
 
     def _class(self, path: str) -> Any:
+        found = self._classes.get(path)
+        if found is None:
+            found = self._classes[path] = self._found(path)
+        return found
+
+    def _found(self, path: str) -> Any:
         module, _, name = path.partition(":")
         if module.partition(".")[0] not in {*self._packages, "builtins"} and path != GENERATOR:
             raise ValueError(f"{path} is of a package that no estimator is of")
