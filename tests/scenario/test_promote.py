@@ -127,7 +127,7 @@ async def test_a_promotion_that_the_judge_refuses_is_counted(tmp_path: Path) -> 
 
 
 async def refused(count: float) -> bool:
-    return metrics.PROMOTIONS_REFUSED._value.get() == count
+    return bool(metrics.PROMOTIONS_REFUSED._value.get() == count)
 
 
 @pytest.mark.parametrize(

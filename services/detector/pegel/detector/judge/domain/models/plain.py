@@ -54,7 +54,7 @@ class _Telling:
         return self._nodes
 
     def _ref(self, thing: Any) -> Any:
-        """A plain value as it is; a node by its number, in a tuple of one (which the garbage collector leaves alone)."""
+        """A plain value as it is; a node by its number, in a tuple of one."""
         if type(thing) in PLAIN:
             return thing
         number = self._numbers.get(id(thing))
