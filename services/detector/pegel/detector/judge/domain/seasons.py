@@ -14,6 +14,7 @@ HOURS_OF_WEEK: Final = 168
 SLOT_SECONDS: Final = 300
 SLOTS_OF_DAY: Final = 288
 SLOTS_OF_HOUR: Final = 12
+KEPT_HOURS: Final = 2000
 
 
 @lru_cache(maxsize=8192)
@@ -56,18 +57,32 @@ class LocalTimes:
         self._names: list[str] = []
         self._of: list[int] = []
         self.zone_of = np.zeros(0, dtype=np.int64)
+        self._hours: dict[int, Ints] = {}
+        """Hours of the week in all zones, of the hours that were asked for: a refit asks for thousands again."""
 
     def add_segments(self, segments: "list[tuple[str, ...]]") -> None:
+        known = len(self._names)
         for segment in segments:
             zone = self._zones.of(segment)
             if zone not in self._names:
                 self._names.append(zone)
             self._of.append(self._names.index(zone))
         self.zone_of = np.array(self._of, dtype=np.int64)
+        if len(self._names) != known:
+            self._hours.clear()
+
+    def _in_zones(self, hour: int) -> Ints:
+        known = self._hours.get(hour)
+        if known is None:
+            known = np.array([hour_of_week(zone, hour) for zone in self._names], dtype=np.int64)
+            self._hours[hour] = known
+            if len(self._hours) > KEPT_HOURS:
+                del self._hours[next(iter(self._hours))]
+        return known
 
     def hours_of_week(self, hour: int) -> Ints:
         """Of the segments, in this hour since 1970, shape (S,)."""
-        return np.array([hour_of_week(zone, hour) for zone in self._names], dtype=np.int64)[self.zone_of]
+        return self._in_zones(hour)[self.zone_of]
 
     def slots(self, hour: int) -> Ints:
         """The 12 slots of the local day that make up this hour, shape (12, S)."""
@@ -76,5 +91,5 @@ class LocalTimes:
 
     def past_hours_of_week(self, end: int, hours: int, segments: Ints) -> Ints:
         """Of some segments, in the hours [end - hours, end), shape (hours, len(segments))."""
-        table = np.array([[hour_of_week(zone, h) for zone in self._names] for h in range(end - hours, end)])
-        return np.asarray(table.reshape(hours, -1)[:, self.zone_of[segments]], dtype=np.int64)
+        table = np.array([self._in_zones(hour) for hour in range(end - hours, end)]).reshape(hours, -1)
+        return np.asarray(table[:, self.zone_of[segments]], dtype=np.int64)
