@@ -60,6 +60,19 @@ def test_one_that_is_restored_goes_on_to_the_bit(name: str) -> None:
     assert len({score for row in before + after for score in row}) > 3
 
 
+def test_one_that_is_restored_within_its_five_minutes_is_asked_at_their_end() -> None:
+    # Minutes:  0 1 2 3 4|5 6 | saved and restored | 7 8 9|
+    one, again = fresh(TREES, 60), fresh(TREES, 60)
+    one.add_segments(SEGMENTS)
+    for minute in range(7):
+        one.judge(MONDAY + 60 * minute, np.array([2, 3]), whole=True)
+    again.restore(decode(encode(one.state())), SEGMENTS)
+    for minute in range(7, 10):
+        said = [each.judge(MONDAY + 60 * minute, np.array([2, 3]), whole=True) for each in (one, again)]
+        assert [told is None for told in said] == [minute != 9] * 2
+    assert encode(one.state()) == encode(again.state())
+
+
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_a_state_is_not_touched_by_what_comes_later(name: str) -> None:
     one = fresh(name)

@@ -6,18 +6,29 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import uuid4
 
+import msgspec
 from pydantic import ValidationError
 
 from pegel.cli.log import opened
 from pegel.detector.judge.domain.challengers import PEGEL
-from pegel.eventlog.fencing import head
 from pegel.eventlog.identity import read_identity
 from pegel.eventlog.port import COUNTS, WINDOWS, EventLog, NewRecord
 from pegel.runtime.settings import ConfigurationError, Settings
-from pegel.schemas.detection import BucketRecord, ChallengerRecord, PromotionRecord, WindowRecord
+from pegel.schemas.detection import PromotionRecord
 
-LOOKED_AT: Final = 5_000
+LOOKED_AT: Final = 2_000
 """Records of windows, the newest, in which a challenger must have given a score."""
+
+
+class _Said(msgspec.Struct):
+    """What is read of a record of windows, which may be large."""
+
+    kind: str
+    model: str = ""
+    to: int | None = None
+
+
+_said = msgspec.json.Decoder(_Said)
 
 
 @dataclass(slots=True)
@@ -80,14 +91,13 @@ async def _look(log: EventLog) -> Lately:
     try:
         while reader.positions()[0] < bounds.end:
             for record in (await reader.fetch(max_records=1000)).get(0, ()):
-                kind = head(record.value).kind
-                if kind == "window":
-                    lately.pages = WindowRecord.decode(record.value).model
-                elif kind == "challenger":
-                    version = ChallengerRecord.decode(record.value).model
-                    lately.challengers[version.rpartition("/")[0]] = version
-                elif kind == "bucket":
-                    lately.to = BucketRecord.decode(record.value).to
+                said = _said.decode(record.value)
+                if said.kind == "window":
+                    lately.pages = said.model
+                elif said.kind == "challenger":
+                    lately.challengers[said.model.rpartition("/")[0]] = said.model
+                elif said.kind == "bucket":
+                    lately.to = said.to
     finally:
         await reader.close()
     return lately
