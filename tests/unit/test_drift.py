@@ -58,12 +58,12 @@ def test_of_a_file_whole_days_are_looked_at_and_the_largest_are_told() -> None:
     rates = days()
     rates[45:] *= 2.5
     risen, calm = counted(rates), counted(days(seed=3))
-    rows = {}
+    rows: dict[tuple[str, ...], list[int]] = {}
     for name, its in (("atm", risen), ("cards", calm)):
         quarters = np.repeat(its // 4, 4)
         quarters[::4] += its % 4
         rows["ES", name] = [500, 500, *quarters.tolist(), 500, 500]
-    counts = counts_of(rows, 21_600, MONDAY + 43_200)
+    counts = counts_of(dict(rows), 21_600, MONDAY + 43_200)
     (shift,) = level_shifts_of(counts, MONDAY + 86_400 * (HISTORY + 1))
     expected = level_shifts(risen, HISTORY)[0]
     assert shift.segment == ("ES", "atm")

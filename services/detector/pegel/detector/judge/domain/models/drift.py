@@ -4,7 +4,7 @@ What pages is an episode; a new normal is none. For whoever reads a back-test it
 level, so that a page at its begin is understood. Nothing that pages is decided here.
 """
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from river import drift, stats
@@ -42,7 +42,8 @@ def level_shifts(contacts: Ints, usual_days: int) -> list[Shift]:
     usual = [stats.Mean() for _ in range(WEEK_DAYS)]
     for day in range(usual_days):
         usual[day % WEEK_DAYS].update(float(roots[day]))
-    adwin = drift.ADWIN(delta=DELTA, clock=1, grace_period=WEEK_DAYS, min_window_length=DAYS_MIN)
+    make: Any = drift.ADWIN  # which has no types
+    adwin = make(delta=DELTA, clock=1, grace_period=WEEK_DAYS, min_window_length=DAYS_MIN)
     before, shifts = float(contacts[:usual_days].mean()), []
     for day in range(len(contacts)):
         adwin.update(SCALE * (float(roots[day]) - usual[day % WEEK_DAYS].get()))
