@@ -1,6 +1,7 @@
 """Challengers are silent, their scores are recorded, and a record says from which bucket on one of them pages."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from pegel.detector.judge.domain.models.kernel import Kernel
 from pegel.detector.judge.domain.seasons import Zones
 from pegel.detector.judge.domain.segments import Segments
 from pegel.detector.judge.domain.writing import Writer
+from pegel.detector.judge.pipeline import WouldPage
 from pegel.detector.state import decode, encode
 from pegel.eventlog.fencing import Fence
 from pegel.schemas.base import LogRecord
@@ -262,3 +264,21 @@ def test_a_large_number_of_scores_is_split() -> None:
     assert [score for record in records for score in record.score] == (np.arange(6000) / 8).tolist()
     assert [record.origin.place for record in records] == list(range(len(records)))
     assert max(len(record.encode()) for record in records) < 512 * 1024
+
+
+def test_what_a_challenger_would_have_paged_is_counted_once_an_episode() -> None:
+    # Bucket (5 min):  0      1      2 .. 13   14     15
+    # ES/atm:          above  above  below     above: more than an hour later
+    # ES/cards:        below  above                   above: not yet an hour
+    d = Detection("data", partitions=1, bucket_seconds=BUCKET)
+    would = WouldPage(replace(d.judge_rules, false_pages_per_week=0.1))
+    record = of_challengers(lived(rules("test.Counting"), buckets=2))[0]
+
+    def told_of(bucket: int, atm: float, cards: float) -> int:
+        return would.opened(record.model_copy(update={"bucket": bucket, "score": (atm, cards)}))
+
+    assert [told_of(0, 1.0, 0.9), told_of(1, 3.0, 1.2)] == [1, 1]
+    assert told_of(13, 0.0, 1.0) == 0
+    assert told_of(14, 1.5, 0.0) == 1
+    assert told_of(15, 1.5, 1.5) == 0
+    assert would.opened(record.model_copy(update={"model": "other/1", "bucket": 15, "score": (1.5, 0.0)})) == 1

@@ -23,3 +23,6 @@ MODEL = Gauge("pegel_judge_model", "1 for the model that pages, by name and vers
 PROMOTIONS_REFUSED = Counter(
     "pegel_judge_promotions_refused", "Promotions of a model that does not run here", registry=REGISTRY
 )
+CHALLENGER_SPIKES = Counter(
+    "pegel_judge_challenger_spikes", "Spikes that a challenger would have opened", ["model"], registry=REGISTRY
+)
