@@ -33,7 +33,7 @@ def record(place: int, count: int) -> dict[str, object]:
 
 
 def taught(counts: NDArray[np.int64]) -> Pegel:
-    pegel = Pegel(BUCKET, "Europe/Madrid")
+    pegel = Pegel(BUCKET, "Europe/Madrid", "ES")
     for place, count in enumerate(counts.tolist()):
         pegel.learn_one(record(place, count))
     return pegel
@@ -42,7 +42,7 @@ def taught(counts: NDArray[np.int64]) -> Pegel:
 @settings(max_examples=3, deadline=None)
 @given(st.integers(0, 10_000), st.sets(st.integers(0, 9 * DAY), max_size=40))
 def test_scores_are_those_of_the_kernels_row_to_the_bit(seed: int, unseen: set[int]) -> None:
-    pegel, kernel = Pegel(BUCKET, "Europe/Madrid"), Kernel(BUCKET, Zones({"ES": "Europe/Madrid"}, 0))
+    pegel, kernel = Pegel(BUCKET, "Europe/Madrid", "ES"), Kernel(BUCKET, Zones({"ES": "Europe/Madrid"}, 0))
     kernel.add_segments([("ES", "atm")])
     scores, opinions = [], 0
     for place, count in enumerate(series(9, seed).tolist()):
@@ -75,8 +75,16 @@ def test_a_clone_has_its_parameters_and_has_learnt_nothing() -> None:
     pegel = taught(series(10))
     clone = pegel.clone()
     assert isinstance(pegel, base.AnomalyDetector)
-    assert clone._get_params() == pegel._get_params() == {"bucket_seconds": BUCKET, "zone": "Europe/Madrid"}
-    assert encode(clone._kernel.state()) == encode(Pegel(BUCKET, "Europe/Madrid")._kernel.state())
+    assert (
+        clone._get_params()
+        == pegel._get_params()
+        == {
+            "bucket_seconds": BUCKET,
+            "zone": "Europe/Madrid",
+            "country": "ES",
+        }
+    )
+    assert encode(clone._kernel.state()) == encode(Pegel(BUCKET, "Europe/Madrid", "ES")._kernel.state())
     assert clone.score_one(record(0, 500)) == -np.inf
     assert pegel.clone({"zone": "UTC"}).zone == "UTC"
 

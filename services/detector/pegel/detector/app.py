@@ -11,6 +11,7 @@ from pegel.detector import models
 from pegel.detector.counter.domain import counting
 from pegel.detector.counter.pipeline import job as counter_job
 from pegel.detector.judge.domain import judging
+from pegel.detector.judge.domain.days import Calendar
 from pegel.detector.judge.domain.models.kernel import Kernel
 from pegel.detector.judge.domain.seasons import Zones
 from pegel.detector.judge.pipeline import job as judge_job
@@ -85,7 +86,8 @@ def halves(
         country_at = meta.dimensions.index("country") if "country" in meta.dimensions else None
         topic_at = meta.dimensions.index("topic") if "topic" in meta.dimensions else len(meta.dimensions) - 1
         zones = Zones(zone_of_country(settings.zones), country_at)
-        make: Callable[[], Detector] = functools.partial(Kernel, meta.bucket_seconds, zones, topic_at)
+        holidays = Calendar(country_at, None if settings.holidays == "auto" else {})
+        make: Callable[[], Detector] = functools.partial(Kernel, meta.bucket_seconds, zones, topic_at, holidays)
         beside = models.rules(settings, meta.bucket_seconds, zones)
         jobs.append(judge_job(judge_rules, make, meta.partitions, beside))
     loops = [

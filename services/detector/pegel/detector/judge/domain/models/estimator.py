@@ -29,17 +29,20 @@ class Pegel(base.AnomalyDetector):
     A record that is none raises KeyError, TypeError, ValueError.
     """
 
-    def __init__(self, bucket_seconds: int = 300, zone: str = "UTC") -> None:
-        """zone: IANA zone of the local day and week. Raises ValueError."""
+    def __init__(self, bucket_seconds: int = 300, zone: str = "UTC", country: str = "") -> None:
+        """zone: IANA zone of the local day and week. country: ISO 3166 code, for its holidays; '' has none.
+
+        Raises ValueError.
+        """
         if bucket_seconds < 1 or 3600 % bucket_seconds:
             raise ValueError(f"buckets of {bucket_seconds} s do not divide an hour")
         try:
             ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError(f"{zone} is no zone: {error}") from error
-        self.bucket_seconds, self.zone = bucket_seconds, zone
-        self._kernel = Kernel(bucket_seconds, Zones({zone: zone}, 0))
-        self._kernel.add_segments([(zone,)])
+        self.bucket_seconds, self.zone, self.country = bucket_seconds, zone, country
+        self._kernel = Kernel(bucket_seconds, Zones({country: zone}, 0))
+        self._kernel.add_segments([(country,)])
         self._end: int | None = None
 
     def learn_one(self, x: Mapping[Any, Any]) -> None:
