@@ -39,27 +39,28 @@ def taught(counts: NDArray[np.int64]) -> Pegel:
     return pegel
 
 
-@settings(max_examples=3, deadline=None)
-@given(st.integers(0, 10_000), st.sets(st.integers(0, 9 * DAY), max_size=40))
+@pytest.mark.timeout(120)
+@settings(max_examples=2, deadline=None)
+@given(st.integers(0, 10_000), st.sets(st.integers(0, 4 * DAY), max_size=40))
 def test_scores_are_those_of_the_kernels_row_to_the_bit(seed: int, unseen: set[int]) -> None:
     pegel, kernel = Pegel(BUCKET, "Europe/Madrid", "ES"), Kernel(BUCKET, Zones({"ES": "Europe/Madrid"}, 0))
     kernel.add_segments([("ES", "atm")])
     scores, opinions = [], 0
-    for place, count in enumerate(series(9, seed).tolist()):
+    for place, count in enumerate(series(5, seed).tolist()):
         if place in unseen:
             continue
         told = kernel.judge(MONDAY + place * BUCKET, np.array([count]))
-        if place % 7 == 0 or place > 9 * DAY - 40:
+        if place % 9 == 0 or place > 5 * DAY - 30:
             scores.append((pegel.score_one(record(place, count)), float(told.score[0])))
             opinions += np.isfinite(scores[-1][1])
             assert pegel.expect_one(record(place, count)) == told.expected[0]
         pegel.learn_one(record(place, count))
     assert [mine for mine, _ in scores] == [its for _, its in scores]
-    assert opinions > 100
+    assert opinions > 30
 
 
 def test_what_is_scored_is_not_learnt() -> None:
-    counts = series(10)
+    counts = series(4)
     pegel = taught(counts)
     before = encode(pegel._kernel.state())
     risen, calm = (pegel.score_one(record(len(counts), count)) for count in (500, 8))
@@ -72,7 +73,7 @@ def test_what_is_scored_is_not_learnt() -> None:
 
 
 def test_a_clone_has_its_parameters_and_has_learnt_nothing() -> None:
-    pegel = taught(series(10))
+    pegel = taught(series(4))
     clone = pegel.clone()
     assert isinstance(pegel, base.AnomalyDetector)
     assert (
@@ -90,8 +91,8 @@ def test_a_clone_has_its_parameters_and_has_learnt_nothing() -> None:
 
 
 def test_a_start_is_seconds_or_an_aware_datetime() -> None:
-    pegel = taught(series(10))
-    place = 10 * DAY
+    pegel = taught(series(4))
+    place = 4 * DAY
     at = datetime.fromtimestamp(MONDAY + place * BUCKET, UTC)
     assert pegel.score_one({"start": at, "count": 9}) == pegel.score_one(record(place, 9))
 
@@ -100,10 +101,10 @@ def test_a_start_is_seconds_or_an_aware_datetime() -> None:
     ("x", "message"),
     [
         ({"start": datetime(2026, 3, 20), "count": 1}, "has no zone"),  # noqa: DTZ001
-        ({"start": MONDAY + 10 * DAY * BUCKET + 1, "count": 1}, "is no begin of a bucket of 900 s"),
+        ({"start": MONDAY + 4 * DAY * BUCKET + 1, "count": 1}, "is no begin of a bucket of 900 s"),
         ({"start": MONDAY, "count": 1}, "lies before the end of what was learnt"),
-        ({"start": MONDAY + 10 * DAY * BUCKET, "count": -1}, "count -1 is no number of contacts"),
-        ({"start": MONDAY + 10 * DAY * BUCKET, "count": 0.5}, "is no number of contacts"),
+        ({"start": MONDAY + 4 * DAY * BUCKET, "count": -1}, "count -1 is no number of contacts"),
+        ({"start": MONDAY + 4 * DAY * BUCKET, "count": 0.5}, "is no number of contacts"),
     ],
 )
 def test_what_is_no_bucket_record_is_refused(x: dict[str, object], message: str) -> None:
