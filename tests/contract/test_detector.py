@@ -111,6 +111,17 @@ def test_what_nobody_saw_whole_is_not_learnt(make: Make) -> None:
     assert a - b == pytest.approx(1 / 24 * 2, abs=1 / 24)
 
 
+def test_what_an_event_touches_is_expected_otherwise_and_not_learnt(make: Make) -> None:
+    plain, touched = taught(make, 1), taught(make, 1)
+    for minute in range(26 * 60):
+        usual = plain.judge(MONDAY + 60 * minute, counts(1, 2))
+        said = touched.judge(MONDAY + 60 * minute, counts(1, 2), factors=np.array([3.0, np.nan]))
+        if minute == 0:
+            assert said.expected == pytest.approx(usual.expected * [3.0, 1.0])
+    a, b = (detector.judge(MONDAY + 26 * 3600, counts(1, 2)).baseline_days for detector in (plain, touched))
+    assert a - b == pytest.approx(1 / 24 * 2, abs=1 / 24)
+
+
 def test_the_same_calls_give_the_same_answers(make: Make) -> None:
     first, second = (taught(make, 1).judge(MONDAY, counts(9, 9)) for _ in range(2))
     assert first.score.tobytes() == second.score.tobytes()

@@ -215,3 +215,52 @@ def test_bad_rows_are_told(here: runs.Place, pegel: runs.InProcess) -> None:
     done = pegel("backtest", "a.csv", "--history", "1h")
     assert done.returncode == 0
     assert "2 rows left out: ts gives no time (the first is line 4)" in done.stderr
+
+
+@pytest.mark.parametrize("factor", ["", "7"])
+def test_maintenance_and_a_campaign_of_the_past_page_nobody(
+    here: runs.Place, pegel: runs.InProcess, factor: str
+) -> None:
+    bank(here.folder / "bank.csv.gz")
+    (here.folder / "events.csv").write_text(
+        "name,country,topic,from,until,factor\n"
+        f"Card swap,ES,at?,{FAILS_AT.isoformat()},{(FAILS_AT + FAILS_FOR).isoformat()},{factor}\n"
+    )
+    done = pegel(
+        "backtest", "bank.csv.gz", *ARGUMENTS, "--bucket", "15m", "--events", "events.csv", "--alarms", "a.csv",
+        "--scores", "s.csv",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with (here.folder / "a.csv").open() as file:
+        pages = {(row["country"], row["topic"]) for row in csv.DictReader(file)}
+    assert not {("ES", "atm"), ("ES", "*"), ("*", "atm"), ("*", "*")} & pages
+    scores = pl.read_csv(here.folder / "s.csv").filter((pl.col("country") == "ES") & (pl.col("topic") == "atm"))
+    at = scores.filter(pl.col("bucket_start") == f"{FAILS_AT + FAILS_FOR / 2:%Y-%m-%dT%H:%M:%SZ}")
+    assert at["expected"][0] > 75 if factor else np.isnan(at["score"][0])
+
+
+def test_all_that_is_wrong_with_events_is_told(here: runs.Place, pegel: runs.InProcess) -> None:
+    rows(here.folder / "a.csv")
+    (here.folder / "events.csv").write_text(
+        "name,country,topic,from,until,factor\n"
+        "a,ES,,2024-11-04T00:00:00,2024-11-05T00:00:00Z,2\n"
+        "b,ES,,2024-11-05T00:00:00Z,2024-11-05T00:00:00Z,2\n"
+        "c,ES,,2024-11-04T00:00:00Z,2024-11-05T00:00:00Z,0\n"
+        ",ES,,2024-11-04T00:00:00Z,2024-11-05T00:00:00Z,\n"
+        "e,ES,,2024-11-04T00:00:00Z,2024-11-05T00:00:00Z,nan\n"
+    )
+    done = pegel("backtest", "a.csv", "--events", "events.csv")
+    faults = [line.removeprefix("--events events.csv: ") for line in done.stderr.splitlines()]
+    assert done.returncode == 2
+    assert faults == [
+        "line 2: 2024-11-04T00:00:00 has no zone; write 2024-11-12T08:00:00Z",
+        "line 3: until is not after from",
+        "line 4: factor 0 is not between 0 and 1000",
+        "line 5: has no name",
+        "line 6: factor nan is not between 0 and 1000",
+    ]
+    (here.folder / "other.csv").write_text("name,country\n")
+    done = pegel("backtest", "a.csv", "--events", "other.csv")
+    assert [line.split(";")[0] for line in done.stderr.splitlines()] == [
+        f"--events other.csv: has no column {name}" for name in ("topic", "from", "until", "factor")
+    ]

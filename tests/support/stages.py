@@ -17,6 +17,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.engine import RowMapping
 
+from pegel.alerter.app import booked_of
 from pegel.alerter.database import Database, migrate
 from pegel.alerter.database.tables import (
     cost_hours,
@@ -212,7 +213,15 @@ def effects_of(windows: Sequence[Record], identity: Identity, settings: Settings
     owners = FileOwnerRules(source(settings.config_dir, "ownership.yaml"), settings.segment_dimensions)
     prices = FilePriceBook(source(settings.config_dir, "prices.yaml"), settings.currency)
     real = ("webhook",) if settings.webhook_url else ()
-    rising = Rising(owners, settings.segment_dimensions, identity.meta.clock, real=real, local=("terminal",))
+    rising = Rising(
+        owners,
+        settings.segment_dimensions,
+        identity.meta.clock,
+        real=real,
+        local=("terminal",),
+        booked=booked_of,
+        currency=settings.currency,
+    )
     booking = Booking(SqlLedger, owners, prices)
     try:
         with database.write() as connection:

@@ -22,6 +22,8 @@ streams = typer.Typer(no_args_is_help=True, help="The streams of the log.")
 app.add_typer(streams, name="streams")
 log = typer.Typer(help="The log: what it is, who reads and writes it and how far; `pegel log` alone shows it.")
 app.add_typer(log, name="log")
+calendar = typer.Typer(no_args_is_help=True, help="Events that are known beforehand: campaigns, planned maintenance.")
+app.add_typer(calendar, name="calendar")
 
 
 class ServiceName(StrEnum):
@@ -175,6 +177,15 @@ def backtest(
     holidays: Annotated[
         str, typer.Option(metavar="auto|none|FILE", help="By the country, none, or a CSV of date and maybe country.")
     ] = "auto",
+    events: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="CSV",
+            help="Campaigns and maintenance: name, segment, from, until, factor (empty: no paging).",
+        ),
+    ] = None,
     false_pages_per_week: Annotated[
         float, typer.Option(help="How many false pages a week are accepted, in all.")
     ] = 5.0,
@@ -210,6 +221,7 @@ def backtest(
         tz_by=tz_by,
         bucket=bucket,
         holidays=holidays,
+        events=events,
         false_pages_per_week=false_pages_per_week,
         history=history,
         scores=scores,
@@ -339,6 +351,49 @@ def log_accept_loss(
         return typer.confirm("Accept that these are lost?")
 
     raise typer.Exit(accept_loss(load(), stream.value, partition, reason, accepted_by=accepted_by, confirmed=confirmed))
+
+
+@calendar.command("add")
+def calendar_add(
+    name: Annotated[str, typer.Argument(help="As it is told in pages: 'Spring campaign'.")],
+    segment: Annotated[
+        str,
+        typer.Option(metavar="country=ES,topic=card*", help="Globs by dimension; what is not named: all; '*': all."),
+    ],
+    since: Annotated[str, typer.Option("--from", metavar="TIME", help="2026-03-02T08:00+01:00, or local with --tz.")],
+    until: Annotated[str, typer.Option(metavar="TIME", help="Exclusive.")],
+    tz: Annotated[str | None, typer.Option(metavar="ZONE", help="Zone of times that have none: Europe/Madrid.")] = None,
+    factor: Annotated[float | None, typer.Option(help="What is expected is multiplied with it.")] = None,
+    no_paging: Annotated[bool, typer.Option("--no-paging", help="Nobody is paged, whatever comes.")] = False,
+) -> None:
+    """Plan an event: what is expected is multiplied, or nobody is paged; what comes meanwhile is not learnt."""
+    from pegel.cli.calendar import Wanted, add
+    from pegel.runtime.settings import load
+
+    raise typer.Exit(add(load(), Wanted(name, segment, since, until, tz, factor, not no_paging)))
+
+
+@calendar.command("list")
+def calendar_list(
+    everything: Annotated[bool, typer.Option("--all", help="Those that are over or cancelled too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The events that are planned or hold."""
+    from pegel.cli.calendar import show
+    from pegel.runtime.settings import load
+
+    raise typer.Exit(show(load(), everything=everything, as_json=as_json))
+
+
+@calendar.command("cancel")
+def calendar_cancel(
+    event_id: Annotated[str, typer.Argument(metavar="ID", help="As listed, or the beginning of it.")],
+) -> None:
+    """End an event with the bucket that is judged next, or before it began."""
+    from pegel.cli.calendar import cancel
+    from pegel.runtime.settings import load
+
+    raise typer.Exit(cancel(load(), event_id))
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """What all models share: closed, immutable, versioned; and the encoding of a record on the log."""
 
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
@@ -42,6 +43,19 @@ Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$", max_length=3)
 
 MICRO: Final = 1_000_000
 """Amounts are integers of a millionth of the currency."""
+
+
+def micros(amount: str, most: int) -> int:
+    """'7.50' as 7,500,000. Raises ValueError for what is no amount, negative, above `most`, or has over 6 decimals."""
+    try:
+        exact = Decimal(amount) * MICRO
+    except InvalidOperation:
+        raise ValueError("is no amount such as 7.50") from None
+    if not exact.is_finite() or exact != exact.to_integral_value():
+        raise ValueError("has more than 6 decimals")
+    if not 0 <= exact <= most * MICRO:
+        raise ValueError(f"is not between 0 and {most}")
+    return int(exact)
 
 
 class Model(BaseModel):

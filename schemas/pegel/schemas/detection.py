@@ -101,6 +101,32 @@ class PromotionRecord(LogRecord):
     bucket: Count
 
 
+class CalendarRecord(LogRecord):
+    """Stream counts: an event that is known beforehand: a campaign, planned maintenance.
+
+    id: a repeated one is dropped. line: a glob a dimension ('*': all). It holds in the buckets of [since, until); where
+    `since` lies in a bucket that is judged, from the next. Either factor (what is expected is multiplied with it), or
+    paging, false: no spike opens there. What comes meanwhile is not learnt.
+    """
+
+    kind: Literal["calendar"] = "calendar"
+    id: Uuid
+    name: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    line: Segment
+    since: AwareDatetime
+    until: AwareDatetime
+    factor: Annotated[float, Field(gt=0, le=1000)] | None = None
+    paging: Literal[False] | None = None
+
+
+class CalendarCancelRecord(LogRecord):
+    """Stream counts: the event `cancels` holds no more, from the next bucket on. id: a repeated one is dropped."""
+
+    kind: Literal["calendar_cancel"] = "calendar_cancel"
+    id: Uuid
+    cancels: Uuid
+
+
 WindowStatus = Literal["observed", "late", "gap", "early"]
 
 
@@ -189,7 +215,8 @@ class SpikeRecord(LogRecord):
     observed, expected: contacts in the most telling window (window_seconds long, ending at `at`); excess_since_onset:
     observed minus expected from onset to `at`. lower, upper: 95 % of what is usual in that window. rarity_weeks: once
     in how many weeks chance brings this to this line, never more than three times the history. trend: the last 15
-    minutes against the 15 before. explanation, explanation_de: one or two sentences made from these fields.
+    minutes against the 15 before. events: names of those in the calendar that hold there. explanation, explanation_de:
+    one or two sentences made from these fields.
     """
 
     kind: Literal["spike"] = "spike"
@@ -211,6 +238,7 @@ class SpikeRecord(LogRecord):
     rarity_weeks: Annotated[float, Field(ge=0)] | None = None
     trend: Trend | None = None
     carried_by: tuple[Carried, ...] | None = None
+    events: tuple[str, ...] | None = None
     model: str
     explanation: str
     explanation_de: str | None = None

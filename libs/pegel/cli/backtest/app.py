@@ -15,10 +15,11 @@ from pegel.cli.backtest.alarms import Alarms, write_alarms
 from pegel.cli.backtest.columns import Wanted
 from pegel.cli.backtest.counts import WHOLE_DIMENSIONS, Counts
 from pegel.cli.backtest.curves import Curves
+from pegel.cli.backtest.events import read_events
 from pegel.cli.backtest.holidays import make_holidays
 from pegel.cli.backtest.labels import Label, judged, read_labels
 from pegel.cli.backtest.lengths import bucket_seconds_of, seconds_of
-from pegel.cli.backtest.models import KNOW_HOLIDAYS, chosen
+from pegel.cli.backtest.models import KNOW_EVENTS, KNOW_HOLIDAYS, chosen
 from pegel.cli.backtest.reading import read_counts
 from pegel.cli.backtest.results import Result, side_by_side, summary
 from pegel.cli.backtest.running import Factory, Listener, Model, Setting, Silence, run
@@ -52,6 +53,7 @@ class Options:
     tz_by: str | None
     bucket: str
     holidays: str
+    events: Path | None
     false_pages_per_week: float
     history: str
     scores: Path | None
@@ -81,6 +83,7 @@ def _backtest(settings: Settings, options: Options, console: Console) -> int:
     bucket_seconds, history_seconds = bucket_seconds_of(options.bucket), seconds_of("--history", options.history)
     zones = make_zones(columns, tz=options.tz, by=options.tz_by, of_country=zone_of_country(settings.zones))
     holidays = make_holidays(options.holidays, columns)
+    events = read_events(options.events, columns, bucket_seconds) if options.events else ()
     labels = read_labels(options.labels, columns) if options.labels else None
     began = time.perf_counter()
     read = read_counts(options.file, Wanted(options.time, columns, options.count), zones, bucket_seconds)
@@ -94,11 +97,12 @@ def _backtest(settings: Settings, options: Options, console: Console) -> int:
             [f"--history {options.history}: the file covers {days:.1f} days, so nothing is left to judge; give less"]
         )
     prices = _prices(options, counts)
-    setting = Setting(bucket_seconds, dimensions, zones.of, holidays, options.false_pages_per_week)
-    if holidays.source != "none":
-        for name in factories:
-            if name not in KNOW_HOLIDAYS:
-                console.print(f"{name}: takes a holiday for any other day", markup=False)
+    setting = Setting(bucket_seconds, dimensions, zones.of, holidays, options.false_pages_per_week, events)
+    for name in factories:
+        if holidays.source != "none" and name not in KNOW_HOLIDAYS:
+            console.print(f"{name}: takes a holiday for any other day", markup=False)
+        if events and name not in KNOW_EVENTS:
+            console.print(f"{name}: knows of no events", markup=False)
     results: list[Result] = []
     first: _Watched | None = None
     for name, factory in factories.items():

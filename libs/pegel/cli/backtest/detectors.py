@@ -7,7 +7,8 @@ import numpy as np
 
 from pegel.cli.backtest.running import Ints, Lines, Names, Setting, SpikeEvent, Step
 from pegel.detector.judge.domain.days import Calendar
-from pegel.detector.judge.domain.explaining import explain
+from pegel.detector.judge.domain.events import Events
+from pegel.detector.judge.domain.explaining import explain, with_events
 from pegel.detector.judge.domain.judgement import Judgement
 from pegel.detector.judge.domain.seasons import Zones
 from pegel.detector.judge.domain.spikes import Spike, SpikeTracker
@@ -42,6 +43,7 @@ class DetectorModel:
         zones, calendar = ZonesOf(setting.zone_of, country_at), Calendar(country_at, days)
         self._detector = make(setting.bucket_seconds, zones, topic_at, calendar)
         self._spikes = SpikeTracker(setting.bucket_seconds, setting.false_pages_per_week)
+        self._calendar = Events(setting.bucket_seconds, setting.events)
         self._names: list[tuple[str, ...]] = []
 
     def add_segments(self, names: Names) -> None:
@@ -49,11 +51,15 @@ class DetectorModel:
         self._detector.add_segments(names)
 
     def step(self, start: int, observed: Ints) -> Step:
-        judgement: Judgement = self._detector.judge(start, observed)
+        factors = self._calendar.factors(start, self._names)
+        judgement: Judgement = self._detector.judge(start, observed, factors=factors)
         end = start + self._seconds
-        told = self._spikes.follow(end, self._names, observed, judgement, self._detector)
+        told = self._spikes.follow(end, self._names, observed, judgement, self._detector, self._calendar.quiet)
         events = [self._event(state, spike, end) for state, spike in told]
-        lines = Lines(observed, judgement.expected, judgement.lower, judgement.upper, _said(judgement.score))
+        score = judgement.score
+        if factors is not None:  # what nobody is paged about has no score, so that none counts it as a page
+            score = np.where(np.isnan(factors), np.nan, score)
+        lines = Lines(observed, judgement.expected, judgement.lower, judgement.upper, _said(score))
         rollups = judgement.rollups
         # A roll-up adds evidence, not counts, so it has no band of its own.
         nothing = np.full(len(rollups.names), np.nan)
@@ -63,6 +69,7 @@ class DetectorModel:
     def _event(self, state: SpikeState, spike: Spike, end: int) -> SpikeEvent:
         facts = facts_of(spike, self._detector, self._dimensions, self._seconds)
         name = ", ".join(value for value in reversed(spike.line) if value != "*") or "everything"
+        during = self._calendar.names(end - self._seconds, self._detector.members(spike.line))
         return SpikeEvent(
             state=state,
             spike_id=spike.spike_id,
@@ -76,7 +83,7 @@ class DetectorModel:
             expected=spike.window_expected,
             observed_since_onset=spike.observed,
             expected_since_onset=spike.expected,
-            explanation=explain(spike, name, end=end, facts=facts),
+            explanation=with_events(explain(spike, name, end=end, facts=facts), during),
         )
 
 

@@ -27,6 +27,10 @@ KNOW_HOLIDAYS: Final = frozenset({DEFAULT})
 """Models that don't take a holiday for any other day."""
 
 
+KNOW_EVENTS: Final = frozenset({DEFAULT})
+"""Models that expect what the calendar says."""
+
+
 def chosen(names: Sequence[str]) -> dict[str, Factory]:
     """Name to factory, in their order. Raises ConfigurationError that says why a name is no model."""
     factories: dict[str, Factory] = {}

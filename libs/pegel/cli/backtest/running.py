@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pegel.cli.backtest.counts import Counts
 from pegel.cli.backtest.holidays import Holidays
+from pegel.detector.judge.domain.events import Event
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -93,13 +94,14 @@ class Model(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a model is made with. zone_of: the IANA zone of a segment."""
+    """What a model is made with. zone_of: the IANA zone of a segment. events: of the calendar."""
 
     bucket_seconds: int
     dimensions: tuple[str, ...]
     zone_of: Callable[[tuple[str, ...]], str]
     holidays: Holidays
     false_pages_per_week: float
+    events: tuple[Event, ...] = ()
 
 
 Factory = Callable[[Setting], Model]

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
+from sqlalchemy import Connection
+
 from pegel.alerter import metrics
 from pegel.alerter.database import Database, DatabaseUnavailable, check_schema, outbox
 from pegel.alerter.http.costs import booked_as_of, incident_micros, rounded
@@ -106,6 +108,8 @@ class Alerter:
             settings.clock,
             real=tuple(name for name in names if name not in local),
             local=tuple(name for name in names if name in local),
+            booked=booked_of,
+            currency=prices.currency,
         )
         self._booking = booking.Booking(SqlLedger, owners, prices)
         jitter = random.Random().random  # noqa: S311 (spreads retries, guards nothing)
@@ -257,6 +261,12 @@ class Alerter:
                 self._probe.dependency(what, None)
                 return found
         raise _Stopped
+
+
+def booked_of(connection: Connection, incident: store.Found) -> rising.Booked:
+    """Put together here, because incidents and the ledger don't know one another."""
+    ledger = SqlLedger(connection)
+    return rising.Booked(incident_micros(ledger, incident), booked_as_of(ledger))
 
 
 class _Stopped(Exception):  # noqa: N818

@@ -14,12 +14,24 @@ END: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
+class Floor:
+    """A team is paged once an incident's excess reaches both: in contacts, and what these cost; 0 is no floor."""
+
+    contacts: int = 0
+    money_micros: int = 0
+
+
+NO_FLOOR: Final = Floor()
+
+
+@dataclass(frozen=True, slots=True)
 class Team:
-    """A team and where its costs go."""
+    """A team, where its costs go, and from when on it is paged."""
 
     id: str
     name: str
     cost_centre: str
+    floor: Floor = NO_FLOOR
 
 
 @dataclass(frozen=True, slots=True)

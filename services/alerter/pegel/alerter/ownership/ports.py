@@ -19,7 +19,7 @@ class OwnerRules(Protocol):
         ...
 
     def team(self, team_id: str) -> Team:
-        """Its name and cost centre; one that is not known (any more) is called by its id."""
+        """Its name, cost centre and floor; one that is not known (any more) is called by its id, and has no floor."""
         ...
 
     def display(self, dimension: str, value: str) -> str:

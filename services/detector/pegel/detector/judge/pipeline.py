@@ -55,6 +55,9 @@ class Judging:
             metrics.MODEL.labels(model).set(1)
             log.info("model_pages", model=model, before=self._model)
             self._model = model
+        for refusal in self._judge.events.refusals:
+            log.error("calendar_refused", reason=refusal)
+        self._judge.events.refusals.clear()
         metrics.SEGMENTS.set(self._judge.segments)
         metrics.SPIKES_UP.set(self._judge.spikes_up)
         metrics.HISTORY_STEPS.set(self._judge.history_steps)

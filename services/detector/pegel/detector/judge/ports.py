@@ -24,10 +24,12 @@ class Detector(Protocol):
 
     def add_segments(self, segments: Sequence[tuple[str, ...]]) -> None: ...
 
-    def judge(self, start: int, observed: Ints, *, whole: bool = True) -> Judgement:
+    def judge(self, start: int, observed: Ints, *, whole: bool = True, factors: Floats | None = None) -> Judgement:
         """Score a bucket that begins at `start` (seconds since 1970), and learn it in its time.
 
         observed: contacts, shape (S,). whole: every partition was there; a bucket that nobody saw whole is not learnt.
+        factors: of the calendar (judge.domain.events), (S,): what is expected is multiplied; where it is nan nobody is
+        paged: evidence is no roll-up's, and begins again when that is over. Where it is not 1 nothing is learnt.
         """
         ...
 

@@ -1,6 +1,6 @@
 """What spikes make of incidents: an effect of the consumer, in its transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple
 
@@ -12,15 +12,20 @@ from pegel.alerter.database import outbox, positions
 from pegel.alerter.database.tables import incident_dimensions, incidents, spikes
 from pegel.alerter.incidents.domain.life import after, incident_id
 from pegel.alerter.incidents.domain.paging import (
+    FLOOR,
     REOPEN_WITHIN,
     STALE,
     Decision,
+    below,
     catches_up,
     caught_up,
     decide,
     decide_late,
+    held,
+    known_cost,
 )
 from pegel.alerter.incidents.pipeline import store
+from pegel.alerter.ownership.domain import NO_FLOOR
 from pegel.alerter.ownership.ports import OwnerRules
 from pegel.alerter.windows.buckets import Bucket, LogEnd
 from pegel.runtime import logs
@@ -43,10 +48,21 @@ class Lateness(NamedTuple):
     behind: timedelta
 
 
+_IN_TIME: Final = Lateness(catching_up=False, behind=timedelta())
+
+
+class Booked(NamedTuple):
+    """An incident's excess cost as far as the ledger has booked it. as_of: end of the last bucket booked."""
+
+    excess_micros: int
+    as_of: datetime | None
+
+
 class Rising:
     """Opens, updates, reopens and resolves incidents, and writes their pages into the outbox.
 
-    real, local: names of the receivers that ring somebody, and of those on this machine (the terminal).
+    real, local: names of the receivers that ring somebody, and of those on this machine (the terminal). booked: of an
+    incident, for floors in money, in `currency`.
     """
 
     def __init__(
@@ -57,7 +73,10 @@ class Rising:
         *,
         real: tuple[str, ...],
         local: tuple[str, ...],
+        booked: Callable[[Connection, store.Found], Booked],
+        currency: str,
     ) -> None:
+        self._booked, self._currency = booked, currency
         self._owners, self._dimensions, self._clock = owners, tuple(dimensions), clock
         self._real, self._local = real, local
 
@@ -73,11 +92,15 @@ class Rising:
                 late = catches_up(late, behind)
             for spike in bucket.spikes:
                 self._spike(connection, spike, now, Lateness(late, behind))
+            if bucket.spikes and not late:
+                self._page_what_is_above_its_floor(connection, bucket.end.as_of, now)
         if caught_up(behind, reached=end is None or end.reached):
             if late:
                 self._forget_what_is_over(connection)
             late = False
             self._page_what_was_withheld(connection, now)
+        if buckets and not late:
+            self._page_what_is_above_its_floor(connection, buckets[-1].end.as_of, now)
         if late != before:
             positions.set_catching_up(connection, CONSUMER, late)
             log.warning("catching_up" if late else "caught_up", behind_seconds=int(behind.total_seconds()))
@@ -92,7 +115,10 @@ class Rising:
 
     def _page_what_was_withheld(self, connection: Connection, now: datetime) -> None:
         """Trouble that was read of too late to page, and is still there: its owner is paged now, once."""
-        for incident in store.withheld_as_stale(connection):
+        for incident in store.withheld(connection, STALE):
+            if self._has_floor(incident.team):
+                store.set_page(connection, incident.id, FLOOR)
+                continue
             again = incident.transitions[-1].reason == RISEN_AGAIN
             late = incident.updated_at if again else incident.onset
             decision = decide_late(
@@ -100,6 +126,27 @@ class Rising:
             )
             store.set_page(connection, incident.id, decision.text)
             self._page(connection, incident.id, decision, incident.latest.at, now)
+
+    def _page_what_is_above_its_floor(self, connection: Connection, as_of: datetime, now: datetime) -> None:
+        """as_of: end of the last bucket applied. An excess grows with its spikes, its cost with what is booked."""
+        for incident in store.withheld(connection, FLOOR):
+            floor, cost = self._owners.team(incident.team).floor, None
+            if floor.money_micros:
+                booked = self._booked(connection, incident)
+                cost = known_cost(booked.excess_micros, booked.as_of or incident.opened_at, as_of)
+            text = below(floor, incident.observed - incident.expected, cost, self._currency)
+            if text is None:
+                again = incident.transitions[-1].reason == RISEN_AGAIN
+                decision = self._decide("reopened" if again else "opened", _IN_TIME)
+                store.set_page(connection, incident.id, decision.text)
+                self._page(connection, incident.id, decision, incident.latest.at, now)
+            elif text != incident.page:
+                store.set_page(connection, incident.id, text)
+                if incident.page == FLOOR:
+                    metrics.PAGES_WITHHELD.labels("floor").inc()
+
+    def _has_floor(self, team: str) -> bool:
+        return self._owners.team(team).floor != NO_FLOOR
 
     def _spike(self, connection: Connection, spike: SpikeRecord, now: datetime, lateness: Lateness) -> None:
         known = connection.execute(select(spikes.c.incident_id).where(spikes.c.id == spike.spike_id)).scalar()
@@ -124,7 +171,7 @@ class Rising:
             self._add(connection, newest.id, spike)
             return
         if newest is not None and abs(spike.at - newest.resolved_at) <= REOPEN_WITHIN:
-            decision = self._decide("reopened", lateness)
+            decision = self._decide("reopened", lateness, floor=self._has_floor(newest.team))
             self._add(connection, newest.id, spike)
             store.note(
                 connection,
@@ -142,14 +189,15 @@ class Rising:
             )
             self._page(connection, newest.id, decision, spike.at, now)
             return
-        decision = self._decide("opened", lateness)
+        team = self._owners.team_of(spike.segment, spike.opened_at)
+        decision = self._decide("opened", lateness, floor=self._has_floor(team))
         new = incident_id(spike.spike_id)
         connection.execute(
             insert(incidents).values(
                 id=new,
                 state=after(None, "open"),
                 segment=_text(spike.segment),
-                team=self._owners.team_of(spike.segment, spike.opened_at),
+                team=team,
                 ownership_version=self._owners.version,
                 onset=spike.onset,
                 opened_at=spike.opened_at,
@@ -187,8 +235,8 @@ class Rising:
                 now=now,
             )
 
-    def _decide(self, event: Literal["opened", "reopened"], lateness: Lateness) -> Decision:
-        return decide(
+    def _decide(self, event: Literal["opened", "reopened"], lateness: Lateness, *, floor: bool = False) -> Decision:
+        decision = decide(
             event,
             catching_up=lateness.catching_up,
             behind=lateness.behind,
@@ -196,9 +244,12 @@ class Rising:
             real=self._real,
             local=self._local,
         )
+        return held(decision) if floor else decision
 
     def _page(self, connection: Connection, incident: str, decision: Decision, at: datetime, now: datetime) -> None:
-        """Into the outbox, as the transition noted last."""
+        """Into the outbox, as the transition noted last; what waits for its floor is looked at when all is noted."""
+        if decision.withheld == "floor":
+            return
         found = store.get(connection, incident)
         if decision.withheld:
             metrics.PAGES_WITHHELD.labels(decision.withheld).inc()

@@ -193,9 +193,9 @@ def title(segment: Mapping[str, str], owners: OwnerRules) -> str:
     )
 
 
-def withheld_as_stale(connection: Connection) -> list[Found]:
-    """Open incidents whose owner was not paged because they were read of too late; oldest first."""
-    wanted = select(incidents).where(incidents.c.state == "open", incidents.c.page.startswith(STALE, autoescape=True))
+def withheld(connection: Connection, why: str) -> list[Found]:
+    """Open incidents whose owner was not paged (STALE: they were read of too late; FLOOR: too little); oldest first."""
+    wanted = select(incidents).where(incidents.c.state == "open", incidents.c.page.startswith(why, autoescape=True))
     return _whole(connection, connection.execute(wanted.order_by(incidents.c.opened_at, incidents.c.id)).all())
 
 

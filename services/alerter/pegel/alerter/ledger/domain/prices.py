@@ -4,11 +4,10 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
 from typing import Final
 
-from pegel.schemas.base import MICRO
+from pegel.schemas import base
 
 BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 END: Final = datetime.max.replace(tzinfo=UTC)
@@ -70,13 +69,5 @@ class PriceTable:
 
 
 def micros(amount: str) -> int:
-    """'7.50' as 7,500,000. Raises ValueError for what is no amount, is negative, too large, or has over 6 decimals."""
-    try:
-        exact = Decimal(amount) * MICRO
-    except InvalidOperation:
-        raise ValueError("is no amount such as 7.50") from None
-    if not exact.is_finite() or exact != exact.to_integral_value():
-        raise ValueError("has more than 6 decimals")
-    if not 0 <= exact <= UNIT_PRICE_MAX * MICRO:
-        raise ValueError(f"is not between 0 and {UNIT_PRICE_MAX}")
-    return int(exact)
+    """A price: '7.50' as 7,500,000. Raises ValueError (pegel.schemas.base.micros)."""
+    return base.micros(amount, UNIT_PRICE_MAX)

@@ -4,14 +4,31 @@ from collections.abc import Sequence
 from datetime import datetime
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, StrictInt, StrictStr
 
-from pegel.alerter.ownership.domain import BEGINNING, END, UNATTRIBUTED, OwnerRule, OwnerTable, Team
+from pegel.alerter.ownership.domain import BEGINNING, END, UNATTRIBUTED, Floor, OwnerRule, OwnerTable, Team
 from pegel.alerter.ownership.ports import OwnerRules
 from pegel.alerter.settings import FileModel, Globs, Moment, read, unknown_keys
 from pegel.runtime.settings import ConfigurationError
-from pegel.schemas.base import Slug
+from pegel.schemas.base import Slug, micros
+
+FLOOR_CONTACTS_MAX = 1_000_000
+FLOOR_MONEY_MAX = 1_000_000
+"""Of the currency."""
+
+
+def _amount(value: str) -> str:
+    micros(value, FLOOR_MONEY_MAX)
+    return value
+
+
+class FloorEntry(FileModel):
+    """`floor` of a team; money is in the currency of the prices."""
+
+    contacts: StrictInt = Field(default=0, ge=0, le=FLOOR_CONTACTS_MAX)
+    money: Annotated[StrictStr, AfterValidator(_amount)] = "0"
 
 
 class TeamEntry(FileModel):
@@ -19,6 +36,11 @@ class TeamEntry(FileModel):
 
     name: str = Field(min_length=1, max_length=100)
     cost_centre: str = Field(min_length=1, max_length=64)
+    floor: FloorEntry = FloorEntry()
+
+    def team(self, team_id: str) -> Team:
+        floor = Floor(self.floor.contacts, micros(self.floor.money, FLOOR_MONEY_MAX))
+        return Team(team_id, self.name, self.cost_centre, floor)
 
 
 class RuleEntry(FileModel):
@@ -53,7 +75,7 @@ class FileOwnerRules(OwnerRules):
             faults += unknown_keys(rule.match, set(dimensions), f"{where}.match")
         if faults:
             raise ConfigurationError([f"{path}: {fault}" for fault in faults])
-        self._teams = {id_: Team(id_, entry.name, entry.cost_centre) for id_, entry in content.teams.items()}
+        self._teams = {id_: entry.team(id_) for id_, entry in content.teams.items()}
         rules = [OwnerRule(rule.match, rule.team, rule.since, rule.until) for rule in content.rules]
         self._table = OwnerTable(rules, dimensions)
         self._names = content.names

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pegel.detector.judge.domain.effects import DayEffects
 from pegel.detector.judge.domain.judgement import Floats, Ints
@@ -45,6 +46,7 @@ class Baseline:
         self._count = 0
         self.hour: int | None = None
         self._archive = np.zeros((ARCHIVE_HOURS, 0), dtype=np.int32)
+        """Contacts; -1 where an event was."""
         self._observed = np.zeros(ARCHIVE_HOURS, dtype=np.float32)
         """Share of each hour that was observed."""
         self._archived = np.full(ARCHIVE_HOURS, -1, dtype=np.int64)
@@ -106,29 +108,40 @@ class Baseline:
             self._refit(due)
         self._look_up(hour)
 
-    def learn(self, hour: int, counts: Floats, observed: Floats, stood_out: Ints, lasting_hours: Floats) -> None:
+    def learn(
+        self,
+        hour: int,
+        counts: Floats,
+        observed: Floats,
+        stood_out: Ints,
+        lasting_hours: Floats,
+        unlearnt: NDArray[np.bool_],
+    ) -> None:
         """Learn an hour. counts: (12, S); observed: share of each 5 minutes that was, (12,).
 
         stood_out: 1 where a window over it was far above, -1 far below, (S,); lasting_hours: for how long already.
+        unlearnt: where an event of the calendar says nothing of an ordinary week, (S,).
         """
         if not observed.any() or not self._count:
             return
         rows = np.arange(self._count)
         of_week = self._times.hours_of_week(hour)
         lasting = lasting_hours > RELEASE_HOURS
-        odd = (stood_out != 0) & ~lasting & (self._stood_out[of_week, rows] != stood_out)
-        odd |= hour < self._born
-        self._stood_out[of_week, rows] = stood_out
+        unlearnt = unlearnt | (hour < self._born)
+        odd = (stood_out != 0) & ~lasting & (self._stood_out[of_week, rows] != stood_out) | unlearnt
+        self._stood_out[of_week, rows] = np.where(unlearnt, self._stood_out[of_week, rows], stood_out)
         at = hour % ARCHIVE_HOURS
-        self._archive[at] = np.minimum(counts.sum(axis=0), 2**31 - 1).astype(np.int32)
+        self._archive[at] = np.where(unlearnt, -1, np.minimum(counts.sum(axis=0), 2**31 - 1)).astype(np.int32)
         self._observed[at], self._archived[at] = observed.mean(), hour
         slots = self._times.slots(hour)
         hourly = self._hours[of_week, rows].astype(np.float64)
         kinds = self._times.kinds(hour)
         effect = self.effects.of(kinds, of_week % 24)
         exposure = (hourly * self._slots[slots, rows] * observed[:, None]).sum(axis=0)
-        if kinds.any():
-            self.effects.learn(kinds, of_week % 24, counts.sum(axis=0), self._level * exposure, float(observed.mean()))
+        special = kinds & ~unlearnt
+        if special.any():
+            normal = self._level * exposure
+            self.effects.learn(special, of_week % 24, counts.sum(axis=0), normal, float(observed.mean()))
         hourly = hourly * effect.factor
         exposure = exposure * effect.factor
         learnt = np.where(odd, 0.0, TRUSTED / (TRUSTED + effect.variance))
@@ -180,7 +193,7 @@ class Baseline:
         numbers = np.arange(end - n, end)
         at = numbers % ARCHIVE_HOURS
         there = (self._archived[at] == numbers) * self._observed[at]
-        alive = there[:, None] * (numbers[:, None] >= self._born[due])
+        alive = there[:, None] * (numbers[:, None] >= self._born[due]) * (self._archive[np.ix_(at, due)] >= 0)
         borrowed, worth = self._borrowed(due)
         of_week = self._times.past_hours_of_week(end, n, due)
         effect = self.effects.of(self._times.past_kinds(end, n, due), of_week % 24, due)
@@ -235,7 +248,7 @@ class Baseline:
         hourly = hourly * effect.factor
         self.rates = np.maximum(hourly * self._slots[self._times.slots(hour), rows], SLOT_CONTACTS_MIN)
         young = np.exp(-self._learnt_hours / YOUNG_HOURS_MEMORY)
-        self.doubt = self._level_variance + self._hours_variance[of_week, rows] + 0.5 * young + effect.variance
+        self.doubt = self._level_variance + self._hours_variance[of_week, rows] + 1.2 * young + effect.variance
 
     def state(self) -> dict[str, Any]:
         arrays = {name: getattr(self, f"_{name}").copy() for name in (*_TABLES, *_ROWS)}

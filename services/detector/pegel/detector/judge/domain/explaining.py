@@ -133,6 +133,13 @@ def explain(spike: Spike, name: str, *, end: int, facts: Facts, language: Langua
     )
 
 
+def with_events(text: str, names: Sequence[str], language: Language = "en") -> str:
+    """The text, and which events of the calendar hold there: '...; during: Spring campaign.'"""
+    if not names:
+        return text
+    return f"{text.removesuffix('.')}; {'during' if language == 'en' else 'während'}: {', '.join(names)}."
+
+
 def length_words(seconds: int) -> str:
     """900 -> '15 min', 5400 -> '1 h 30 min', 86400 -> '24 h'."""
     hours, minutes = divmod(max(60, seconds) // 60, 60)

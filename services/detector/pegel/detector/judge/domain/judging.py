@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 
 from pegel.detector.judge.domain import challengers
 from pegel.detector.judge.domain.challengers import Challengers
+from pegel.detector.judge.domain.events import Events
 from pegel.detector.judge.domain.history import History, HistoryParts
 from pegel.detector.judge.domain.judgement import Ints, Judgement
 from pegel.detector.judge.domain.lines import (
     SMALL_MAX,
+    CalendarCancelLine,
+    CalendarLine,
     ClaimLine,
     CountsLine,
     HistoryEndLine,
@@ -36,7 +39,7 @@ from pegel.detector.judge.domain.writing import Writer
 from pegel.schemas.base import LogRecord
 from pegel.schemas.detection import Covered, WindowStatus
 
-STATE_VERSION: Final = "judge/2"
+STATE_VERSION: Final = "judge/3"
 """Of the tree that `Judge.state` gives; a tree of another version is not restored."""
 MISSING_MS: Final = 60_000
 """Wall mode: a partition that has not closed a bucket this long (append time) after the first one did is left out."""
@@ -137,6 +140,7 @@ class Judge:
         self._closings: deque[tuple[int, int]] = deque()
         """Wall mode: (closed_to, append time in ms) of the partition that was first to close so far."""
         self._late: list[tuple[int, list[Row]]] = []
+        self.events = Events(rules.bucket_seconds)
         self._history = HistoryParts()
         self._live: list[_Live] | None = []
         self.history_steps = 0
@@ -182,6 +186,7 @@ class Judge:
             "gaps": list(self._gaps),
             "closings": list(self._closings),
             "spikes": self._spikes.state(),
+            "events": self.events.state(),
             "history": self._history.state(),
             "live": None if self._live is None else list(self._live),
             "detector": self._detector.state(),
@@ -213,6 +218,7 @@ class Judge:
         judge._gaps = [(start, end) for start, end in tree["gaps"]]
         judge._closings.extend((closed_to, time_ms) for closed_to, time_ms in tree["closings"])
         judge._spikes.restore(tree["spikes"])
+        judge.events.restore(tree["events"])
         judge._history.restore(tree["history"])
         judge._live = None if tree["live"] is None else [_Live(*live) for live in tree["live"]]
         judge._detector.restore(tree["detector"])
@@ -239,6 +245,8 @@ class Judge:
                 self._fence.claim(line.producer, line.epoch)
             elif isinstance(line, PromotionLine):
                 self._models.promote(line, self._next)
+            elif isinstance(line, CalendarLine | CalendarCancelLine):
+                self.events.take(line, self._next)
             else:
                 self._take_history(line)
         return self._writer.take()
@@ -270,7 +278,9 @@ class Judge:
                 self._detector.skip_gap(live.to - live.bucket)
                 continue
             observed = np.pad(live.observed.astype(np.int64), (0, self._known - len(live.observed)))
-            self._detector.judge(live.bucket * seconds, observed, whole=live.whole)
+            start = live.bucket * seconds
+            factors = self.events.factors(start, self._segments.names)
+            self._detector.judge(start, observed, whole=live.whole, factors=factors)
         self._models.relearn(self._detector, self._segments.names)
 
     def _learn(self, history: History) -> None:
@@ -350,7 +360,8 @@ class Judge:
         np.add.at(observed, numbers, [row[1] for row in rows])
         start = bucket * self._rules.bucket_seconds
         # A bucket that nobody saw whole is judged, and not learnt.
-        judgement: Judgement = self._detector.judge(start, np.maximum(observed, 0), whole=not missing)
+        factors = self.events.factors(start, self._segments.names)
+        judgement: Judgement = self._detector.judge(start, np.maximum(observed, 0), whole=not missing, factors=factors)
         names = self._segments.names
         judgement = self._models.judge(
             bucket, start, np.maximum(observed, 0), judgement, names, self._detector, whole=not missing
@@ -430,10 +441,12 @@ class Judge:
     def _follow_spikes(self, bucket: int, observed: Ints, judgement: Judgement) -> None:
         end = (bucket + 1) * self._rules.bucket_seconds
         names, dimensions = self._segments.names, self._rules.dimensions
-        for state, spike in self._spikes.follow(end, names, observed, judgement, self._detector):
+        start = end - self._rules.bucket_seconds
+        for state, spike in self._spikes.follow(end, names, observed, judgement, self._detector, self.events.quiet):
             at = min(end, spike.last_above + CLOSE_SECONDS) if state == "resolved" else end
             facts = facts_of(spike, self._detector, dimensions, self._rules.bucket_seconds)
-            self._writer.spike(state, spike, facts, at, self.model)
+            events = self.events.names(start, self._detector.members(spike.line))
+            self._writer.spike(state, spike, facts, at, self.model, events=events)
 
     def _covered(self) -> tuple[Covered, ...]:
         return tuple(p.covered for p in self._partitions if p.covered is not None)

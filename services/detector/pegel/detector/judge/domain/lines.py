@@ -21,6 +21,7 @@ Place = Annotated[int, Meta(ge=0, le=LARGE_MAX)]
 Small = Annotated[int, Meta(ge=0, le=SMALL_MAX)]
 Aware = Annotated[datetime, Meta(tz=True)]
 Id = Annotated[str, Meta(max_length=64)]
+Glob = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
 class HeadLine(Struct):
@@ -88,6 +89,23 @@ class PromotionLine(Struct):
     id: Id
     model: Annotated[str, Meta(max_length=128)]
     bucket: Place
+
+
+class CalendarLine(Struct):
+    """What is read of a CalendarRecord."""
+
+    id: Id
+    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    line: tuple[Glob, ...]
+    since: Aware
+    until: Aware
+    factor: Annotated[float, Meta(gt=0, le=1000)] | None = None
+    paging: bool = True
+
+
+class CalendarCancelLine(Struct):
+    id: Id
+    cancels: Id
 
 
 def merged(rows: list[Row]) -> list[Row]:

@@ -7,6 +7,8 @@ import msgspec
 from pydantic import ValidationError
 
 from pegel.detector.judge.domain.lines import (
+    CalendarCancelLine,
+    CalendarLine,
     ClaimLine,
     CountsLine,
     HeadLine,
@@ -33,7 +35,7 @@ class Unreadable(Exception):  # noqa: N818 (what it is of the record)
         self.field = field
 
 
-Line = CountsLine | ClaimLine | HistoryLine | HistoryEndLine | PromotionLine
+Line = CountsLine | ClaimLine | HistoryLine | HistoryEndLine | PromotionLine | CalendarLine | CalendarCancelLine
 _head = msgspec.json.Decoder(HeadLine)
 _decoders: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "counts": msgspec.json.Decoder(CountsLine),
@@ -41,6 +43,8 @@ _decoders: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "history": msgspec.json.Decoder(HistoryLine),
     "history_end": msgspec.json.Decoder(HistoryEndLine),
     "promotion": msgspec.json.Decoder(PromotionLine),
+    "calendar": msgspec.json.Decoder(CalendarLine),
+    "calendar_cancel": msgspec.json.Decoder(CalendarCancelLine),
 }
 
 
@@ -76,6 +80,8 @@ class Reading:
             self._check_history(line)
         elif isinstance(line, PromotionLine) and line.bucket * self.bucket_seconds > SECONDS_END:
             raise Unreadable("bucket", "lies after 2199")
+        elif isinstance(line, CalendarLine):
+            self._check_calendar(line)
         return line
 
     def _check_producer(self, field: str, producer: str) -> None:
@@ -122,3 +128,11 @@ class Reading:
         start = line.start.timestamp()
         if start < 0 or start + steps * line.step_seconds > SECONDS_END:
             raise Unreadable("start", "lies outside 1970 to 2199")
+
+    def _check_calendar(self, line: CalendarLine) -> None:
+        if len(line.line) != self.dimensions:
+            raise Unreadable("line", f"the log has {self.dimensions} dimensions")
+        if not 0 <= line.since.timestamp() < line.until.timestamp() <= SECONDS_END:
+            raise Unreadable("until", "is not after since, or they lie outside 1970 to 2199")
+        if (line.factor is None) == line.paging:
+            raise Unreadable("factor", "an event has either a factor or no paging")

@@ -111,6 +111,17 @@ class Rings:
             if self.cell - cell < cells:
                 self.observed_sums[row, segment] += after - before
 
+    def take_as_expected(self, start: int, segments: Ints) -> None:
+        """What came of these segments since then is no excess any more."""
+        if self.cell is None:
+            return
+        cells = np.arange(max(start // self.cell_seconds, self.cell + 1 - self.filled), self.cell + 1)
+        at = np.ix_(cells % self.length, segments)
+        self._expected[at] = self._counts[at]
+        for row, count in enumerate(self._cells):
+            places = (self.cell - np.arange(min(count, self.filled))) % self.length
+            self.expected_sums[row, segments] = self._expected[np.ix_(places, segments)].sum(axis=0, dtype=np.float64)
+
     def recent(self, segments: Ints, seconds: int) -> tuple[Ints, Floats]:
         """Cells of the last `seconds`, oldest first: observed and expected of these segments together."""
         if self.cell is None:

@@ -4,7 +4,7 @@ A line is a segment or a roll-up. A spike opens where the line's score reaches w
 and is over when it has been below, by a margin, for an hour.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -100,9 +100,18 @@ class SpikeTracker:
         self.up: dict[tuple[str, ...], Spike] = {}
 
     def follow(
-        self, end: int, segments: list[tuple[str, ...]], observed: Ints, judgement: Judgement, detector: Lines
+        self,
+        end: int,
+        segments: list[tuple[str, ...]],
+        observed: Ints,
+        judgement: Judgement,
+        detector: Lines,
+        quiet: Callable[[Sequence[tuple[str, ...]]], bool] = lambda _: False,
     ) -> list[tuple[SpikeState, Spike]]:
-        """Of a bucket that ends at `end`. observed: contacts of the segments in it."""
+        """Of a bucket that ends at `end`. observed: contacts of the segments in it.
+
+        quiet: whether nobody is paged about these segments: no spike opens there, one that is up stays.
+        """
         told: list[tuple[SpikeState, Spike]] = []
         for line, spike in list(self.up.items()):
             # Nobody observed the hour in which it would have ended, so it ended then: what rises now is another one.
@@ -118,6 +127,8 @@ class SpikeTracker:
         for names, scores, seen, normal in groups:
             risen = [n for n in np.flatnonzero(scores >= self.bar).tolist() if names[n] not in {*self.up, *ended}]
             for number in risen:
+                if quiet(detector.members(names[number])):
+                    continue
                 if not self._is_of_one_segment(names[number], detector):
                     spike = self._open(names[number], end, float(scores[number]), count, detector)
                     told.append(("opened", spike))

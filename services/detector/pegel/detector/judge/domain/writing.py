@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, cast
 import numpy as np
 
 from pegel.detector.judge.domain.challengers import Opinion
-from pegel.detector.judge.domain.explaining import Facts, explain
+from pegel.detector.judge.domain.explaining import Facts, explain, with_events
 from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement, Lines
 from pegel.detector.judge.domain.lines import Row
 from pegel.detector.judge.domain.reading import Unreadable
@@ -170,8 +170,10 @@ class Writer:
                 )
             )
 
-    def spike(self, state: SpikeState, spike: Spike, facts: Facts, end: int, model: str) -> None:
-        """A spike as it stands at `end` (seconds since 1970)."""
+    def spike(
+        self, state: SpikeState, spike: Spike, facts: Facts, end: int, model: str, *, events: tuple[str, ...] = ()
+    ) -> None:
+        """A spike as it stands at `end` (seconds since 1970). events: names of those that hold there."""
         name = ", ".join(value for value in reversed(spike.line) if value != "*") or "everything"
         self._outputs.append(
             SpikeRecord(
@@ -197,9 +199,10 @@ class Writer:
                     Carried(dimension=one.dimension, value=one.value, share=round(one.share, 4))
                     for one in facts.carriers[:CARRIERS_MAX]
                 ),
+                events=events or None,
                 model=model,
-                explanation=explain(spike, name, end=end, facts=facts),
-                explanation_de=explain(spike, name, end=end, facts=facts, language="de"),
+                explanation=with_events(explain(spike, name, end=end, facts=facts), events),
+                explanation_de=with_events(explain(spike, name, end=end, facts=facts, language="de"), events, "de"),
             )
         )
 

@@ -48,6 +48,11 @@ _SUMS: Final = (
     "stood_out", "paths", "peaks", "rollup_paths", "rollup_peaks", "last_steps", "last_expected"
 )  # fmt: skip
 _STEP: Final = ("factor", "size", "step_observed", "step_expected")
+_EVENTS: Final = ("in_event", "unlearnt", "quiet_since")
+_SPARED: Final = (
+    "window_moments", "bucket_moments", "regression", "up_hours", "down_hours", "stood_out"
+)  # fmt: skip
+"""What is learnt of a step at its end: not of segments that an event touches."""
 
 
 class Kernel:
@@ -86,6 +91,12 @@ class Kernel:
         self._factor, self._size = np.zeros(0), np.zeros(0)
         self._step_observed, self._step_expected = np.zeros(0), np.zeros(0)
         self._country_at, self._common = zones.country_at, Common()
+        self._in_event = np.zeros(0, dtype=bool)
+        """Touched by an event of the calendar in this step."""
+        self._unlearnt = np.zeros((DAY_HOURS + 1, 0), dtype=bool)
+        """Hours that an event touched."""
+        self._quiet_since = np.zeros(0, dtype=np.int64)
+        """Since when (seconds since 1970) nobody is paged about a segment; 0: somebody is."""
 
     @property
     def rollups(self) -> Sequence[tuple[str, ...]]:
@@ -109,7 +120,7 @@ class Kernel:
             more = np.full((*array.shape[:-1], count), fill, dtype=array.dtype)
             setattr(self, f"_{name}", np.concatenate([array, more], axis=-1))
 
-        for name in (*_SUMS, *_STEP):
+        for name in (*_SUMS, *_STEP, *_EVENTS):
             if not name.startswith("rollup"):
                 nothing = evidence.NOTHING if name in {"paths", "peaks"} else 1.0 if name in {"factor", "size"} else 0.0
                 wider(name, new, nothing)
@@ -121,8 +132,8 @@ class Kernel:
         if self._step is not None:
             self._find_factor()
 
-    def judge(self, start: int, observed: Ints, *, whole: bool = True) -> Judgement:
-        expected = self._enter(start, self._bucket_seconds)
+    def judge(self, start: int, observed: Ints, *, whole: bool = True, factors: Floats | None = None) -> Judgement:
+        expected = self._with_events(start, self._enter(start, self._bucket_seconds), factors)
         if not whole:  # its hour is not learnt when it is a day old
             self._partial[start // HOUR % (DAY_HOURS + 1)] = True
         self._push(start, self._bucket_seconds, observed, expected)
@@ -174,7 +185,7 @@ class Kernel:
 
     def windows(self, name: tuple[str, ...]) -> Windows:
         """Those of a line that end with the bucket judged last."""
-        rows = self.rows(name)
+        rows = self._told(name)
         observed = self._rings.observed_sums[:, rows]
         expected = np.maximum(self._rings.expected_sums[:, rows], 1e-3)
         spread = self._window_dispersion()[:, rows] + self._baseline.doubt[rows]
@@ -204,7 +215,13 @@ class Kernel:
         return float(self._baseline.learnt_days.max(initial=0.0))
 
     def recent(self, name: tuple[str, ...], buckets: int) -> tuple[Ints, Floats]:
-        return self._rings.recent(self.rows(name), buckets * self._bucket_seconds)
+        return self._rings.recent(self._told(name), buckets * self._bucket_seconds)
+
+    def _told(self, name: tuple[str, ...]) -> Ints:
+        """The segments that a line tells of: of a roll-up not those about which nobody is paged."""
+        rows = self.rows(name)
+        told = rows[self._quiet_since[rows] == 0]
+        return told if len(told) else rows
 
     def kept(self) -> Iterator[tuple[int, Floats, Floats]]:
         """The hours of the past that are kept, oldest first: number since 1970, contacts by 5 minutes (12, S), share of
@@ -236,18 +253,44 @@ class Kernel:
                     self._learn_hour(past - DAY_HOURS - 1)
                     self._stood_out[past % (DAY_HOURS + 1)] = 0
                     self._partial[past % (DAY_HOURS + 1)] = False
+                    self._unlearnt[past % (DAY_HOURS + 1)] = False
             self._baseline.enter(hour)
         if self._step != step:
             if self._step is not None:
                 self._begin_step(step - self._step)
             self._step = step
             self._step_observed[:], self._step_expected[:] = 0.0, 0.0
+            self._in_event[:] = False
             self._find_factor()
         self._end = start + seconds
         first, last = start % HOUR / SLOT_SECONDS, (start % HOUR + seconds) / SLOT_SECONDS
         if last - first <= 1:
             return np.asarray(self._baseline.rates[int(first)] * (seconds / SLOT_SECONDS))
         return np.asarray(self._baseline.rates[int(first) : int(last)].sum(axis=0))
+
+    def _with_events(self, start: int, expected: Floats, factors: Floats | None) -> Floats:
+        """The baseline's contacts as events change them; notes what they touch, and begins again where one is over."""
+        if factors is None:
+            if not self._quiet_since.any():
+                return expected
+            factors = np.ones(len(expected))
+        quiet = np.isnan(factors)
+        over = np.flatnonzero((self._quiet_since > 0) & ~quiet)
+        if len(over):
+            self._begin_again(over)
+        self._quiet_since[quiet & (self._quiet_since == 0)] = start
+        touched = factors != 1.0
+        self._in_event |= touched
+        self._unlearnt[start // HOUR % (DAY_HOURS + 1)] |= touched
+        return np.where(quiet, expected, expected * factors)
+
+    def _begin_again(self, segments: Ints) -> None:
+        """Nobody was paged about these, now somebody is: what came meanwhile is no evidence, and in no excess."""
+        self._paths[:, segments], self._peaks[segments] = evidence.NOTHING, 0.0
+        self._step_observed[segments], self._step_expected[segments] = 0.0, 0.0
+        for since in np.unique(self._quiet_since[segments]).tolist():
+            self._rings.take_as_expected(since, segments[self._quiet_since[segments] == since])
+        self._quiet_since[segments] = 0
 
     def _learn_hour(self, hour: int) -> None:
         if self._partial[hour % (DAY_HOURS + 1)]:
@@ -259,6 +302,7 @@ class Kernel:
             covered,
             self._stood_out[hour % (DAY_HOURS + 1)].astype(np.int64),
             np.maximum(self._up_hours, self._down_hours),
+            self._unlearnt[hour % (DAY_HOURS + 1)],
         )
 
     def _begin_step(self, steps: int) -> None:
@@ -276,7 +320,8 @@ class Kernel:
         e = self._recent[1]
         keep_memory = np.exp(-1 / (DISPERSION_DAYS * self._steps_per_day))
         beyond = np.minimum((self._recent[0] - e) ** 2, 9 * (e + 0.08 * e**2)) - e / (1 + np.exp(-1 / 24))
-        self._recent_moments = keep_memory * self._recent_moments + np.stack([beyond, e**2]) / 12
+        moments = keep_memory * self._recent_moments + np.stack([beyond, e**2]) / 12
+        self._recent_moments = np.where(self._in_event, self._recent_moments, moments)
 
     def _slow_noise(self) -> tuple[Floats, Floats]:
         """What the last hours say: relative deviation as it is to be believed, and its standard deviation, (S,)."""
@@ -312,10 +357,14 @@ class Kernel:
         own = judged * evidence.increments(y, m * day * (1 + margin), self._size)
         paths = evidence.added(self._paths, own, part)
         margin = 1 + ROLLUP_MARGIN * np.sqrt(doubt)
-        summed = [judged * self._clipped(y, m * day * margin)]
+        quiet = self._quiet_since > 0
+        heard = judged & ~quiet
+        summed = [heard * self._clipped(y, m * day * margin)]
         if self._countries is not None:  # a country's roll-up believes in a good day only after a while
-            summed.append(judged * self._clipped(y, m * self._common.then(self._countries) * margin))
+            summed.append(heard * self._clipped(y, m * self._common.then(self._countries) * margin))
         rollup_paths = evidence.added(self._rollup_paths, self._rollups.sums(summed, self._country_at), part)
+        if quiet.any():  # a roll-up of such segments alone has nothing to tell
+            rollup_paths[:, self._rollups.sums([(~quiet).astype(np.float64)])[0] == 0] = evidence.NOTHING
         if not into:
             self._paths, self._rollup_paths = paths, rollup_paths
             evidence.begun_again(paths, self._peaks)
@@ -341,15 +390,21 @@ class Kernel:
 
     def _end_step(self) -> None:
         y, mu = self._step_observed.copy(), self._step_expected * self._day_now()
+        keep = np.exp(-1 / (DISPERSION_DAYS * self._steps_per_day))
+        touched = np.flatnonzero(self._in_event)
+        if len(touched):
+            y[touched] = mu[touched]
         if self._countries is not None:
             self._common.note(y, self._step_expected, self._countries)
-        keep = np.exp(-1 / (DISPERSION_DAYS * self._steps_per_day))
+        before = {name: getattr(self, f"_{name}")[..., touched] for name in _SPARED if len(touched)}
         self._note_windows(keep)
         self._note_noise(y, mu, keep)
+        for name, spared in before.items():
+            getattr(self, f"_{name}")[..., touched] = spared
         self._last_steps = np.concatenate([self._last_steps[1:], y[None]])
         self._last_expected = np.concatenate([self._last_expected[1:], mu[None]])
         fade = np.exp(-1 / LASTING_MEMORY_STEPS)
-        self._lasting = fade * self._lasting + np.stack([y, mu])
+        self._lasting = np.where(self._in_event, self._lasting, fade * self._lasting + np.stack([y, mu]))
 
     def _note_windows(self, keep: float) -> None:
         """How far each window lies from its expectation, and what that says of the hours in it."""
@@ -400,7 +455,7 @@ class Kernel:
     # --- state --------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        arrays = {name: getattr(self, f"_{name}").copy() for name in (*_SUMS, *_STEP)}
+        arrays = {name: getattr(self, f"_{name}").copy() for name in (*_SUMS, *_STEP, *_EVENTS)}
         return {
             "segments": list(self._segments),
             "step": self._step,
@@ -418,7 +473,7 @@ class Kernel:
         self._rings.restore(tree["rings"])
         self._baseline.restore(tree["baseline"])
         self._common.restore(tree["common"])
-        for name in (*_SUMS, *_STEP):
+        for name in (*_SUMS, *_STEP, *_EVENTS):
             made, saved = getattr(self, f"_{name}"), tree[name]
             if saved.shape != made.shape or saved.dtype != made.dtype:
                 raise ValueError(f"{name} is of shape {saved.shape}, not {made.shape}: a state of other rules")
