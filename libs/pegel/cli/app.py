@@ -273,6 +273,21 @@ def warm_start(
 
 
 @app.command()
+def promote(
+    model: Annotated[str, typer.Argument(help="pegel, or a challenger: river.anomaly.GaussianScorer.")],
+    since: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="With its zone: 2026-03-02T09:00Z; default: now.")
+    ] = None,
+    unheard: Annotated[bool, typer.Option("--unheard", help="Though it has given no score lately.")] = False,
+) -> None:
+    """Let another model page; the one before runs on beside it."""
+    from pegel.cli.promote import promote as write
+    from pegel.runtime.settings import load
+
+    raise typer.Exit(write(load(), model, since, unheard=unheard))
+
+
+@app.command()
 def simulate(
     seed: Annotated[int, typer.Option(help="Which bank; the same number gives the same one.")] = 1,
     weeks: Annotated[int, typer.Option(min=1, max=12, help="Weeks of history to learn from.")] = 5,

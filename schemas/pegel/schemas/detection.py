@@ -84,6 +84,23 @@ class HistoryEndRecord(LogRecord):
     parts: Count
 
 
+ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,127}$", max_length=128)]
+"""`pegel`, or the dotted name of an estimator of river's kind."""
+
+
+class PromotionRecord(LogRecord):
+    """Stream counts: from this bucket on (its number since 1970) the model pages, and the one before is a challenger.
+
+    A bucket that was judged already is taken as the next that will be. A repeated id changes nothing; of several for
+    one bucket the last holds. A model that does not run as a challenger then is refused.
+    """
+
+    kind: Literal["promotion"] = "promotion"
+    id: Uuid
+    model: ModelName
+    bucket: Count
+
+
 class CalendarRecord(LogRecord):
     """Stream counts: an event that is known beforehand: a campaign, planned maintenance.
 
@@ -178,6 +195,23 @@ class RollupRecord(LogRecord):
     segments: tuple[Segment, ...]
     observed: tuple[int, ...]
     expected: tuple[float, ...]
+    score: tuple[float, ...]
+
+
+class ChallengerRecord(LogRecord):
+    """Stream windows: how a model that does not page saw a bucket. Columns of equal length; a roll-up has '*'.
+
+    They stand after the bucket record (behind all that the same record of counts caused), so that no id of what pages
+    or is charged depends on which challengers run. score: as a window's; lines without an opinion are left out. A
+    model that is asked every 5 minutes has a record for the last bucket of them. A large one is split into several.
+    """
+
+    kind: Literal["challenger"] = "challenger"
+    origin: Origin
+    bucket: int
+    start: AwareDatetime
+    model: str
+    segments: tuple[Segment, ...]
     score: tuple[float, ...]
 
 

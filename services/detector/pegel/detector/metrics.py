@@ -25,3 +25,10 @@ BARS_RAISED = Gauge(
     registry=REGISTRY,
 )
 HISTORY_STEPS = Gauge("pegel_judge_history_steps", "Intervals learnt from a history", registry=REGISTRY)
+MODEL = Gauge("pegel_judge_model", "1 for the model that pages, by name and version", ["model"], registry=REGISTRY)
+PROMOTIONS_REFUSED = Counter(
+    "pegel_judge_promotions_refused", "Promotions of a model that does not run here", registry=REGISTRY
+)
+CHALLENGER_SPIKES = Counter(
+    "pegel_judge_challenger_spikes", "Spikes that a challenger would have opened", ["model"], registry=REGISTRY
+)

@@ -162,6 +162,12 @@ class Baseline:
         )
         self._learnt_hours += ~odd * observed.mean()
 
+    def archived(self, hour: int) -> tuple[Ints, float]:
+        """Contacts of an hour that is kept, (S,), and the share of it that was observed: 0 of one that is not."""
+        at = hour % ARCHIVE_HOURS
+        there = self._archived[at] == hour
+        return self._archive[at].astype(np.int64), float(self._observed[at]) if there else 0.0
+
     def forget_incident(self, segments: Ints) -> None:
         """A person said that this is the new normal: what stood out there is learnt from now on."""
         self._stood_out[:, segments] = 1

@@ -84,6 +84,14 @@ class HistoryEndLine(Struct):
     parts: Small
 
 
+class PromotionLine(Struct):
+    """What is read of a PromotionRecord."""
+
+    id: Id
+    model: Annotated[str, Meta(max_length=128)]
+    bucket: Place
+
+
 class CalendarLine(Struct):
     """What is read of a CalendarRecord."""
 

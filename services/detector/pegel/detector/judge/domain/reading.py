@@ -15,6 +15,7 @@ from pegel.detector.judge.domain.lines import (
     HeadLine,
     HistoryEndLine,
     HistoryLine,
+    PromotionLine,
 )
 from pegel.schemas.detection import PartitionTotals
 
@@ -35,13 +36,23 @@ class Unreadable(Exception):  # noqa: N818 (what it is of the record)
         self.field = field
 
 
-Line = CountsLine | ClaimLine | HistoryLine | HistoryEndLine | CalendarLine | CalendarCancelLine | FeedbackLine
+Line = (
+    CountsLine
+    | ClaimLine
+    | HistoryLine
+    | HistoryEndLine
+    | PromotionLine
+    | CalendarLine
+    | CalendarCancelLine
+    | FeedbackLine
+)
 _head = msgspec.json.Decoder(HeadLine)
 _decoders: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "counts": msgspec.json.Decoder(CountsLine),
     "claim": msgspec.json.Decoder(ClaimLine),
     "history": msgspec.json.Decoder(HistoryLine),
     "history_end": msgspec.json.Decoder(HistoryEndLine),
+    "promotion": msgspec.json.Decoder(PromotionLine),
     "calendar": msgspec.json.Decoder(CalendarLine),
     "calendar_cancel": msgspec.json.Decoder(CalendarCancelLine),
     "feedback": msgspec.json.Decoder(FeedbackLine),
@@ -78,6 +89,8 @@ class Reading:
             self._check_producer("producer", line.producer)
         elif isinstance(line, HistoryLine):
             self._check_history(line)
+        elif isinstance(line, PromotionLine) and line.bucket * self.bucket_seconds > SECONDS_END:
+            raise Unreadable("bucket", "lies after 2199")
         elif isinstance(line, CalendarLine):
             self._check_calendar(line)
         elif isinstance(line, FeedbackLine):

@@ -5,6 +5,7 @@ from typing import Any, Final, Literal, cast
 
 import numpy as np
 
+from pegel.detector.judge.domain.challengers import Opinion
 from pegel.detector.judge.domain.explaining import Facts, explain, with_events
 from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement, Lines
 from pegel.detector.judge.domain.lines import Row
@@ -16,6 +17,7 @@ from pegel.schemas.detection import (
     Additions,
     BucketRecord,
     Carried,
+    ChallengerRecord,
     Covered,
     RollupRecord,
     SpikeRecord,
@@ -149,6 +151,22 @@ class Writer:
                     observed=tuple(lines.observed[part].astype(np.int64).tolist()),
                     expected=rounded(lines.expected[part]),
                     score=rounded(np.maximum(lines.score[part], SCORE_MIN)),
+                )
+            )
+
+    def challenger(self, opinion: Opinion) -> None:
+        """Scores of a model that does not page; a large number of them is split."""
+        some = self._segments_a_record(len(opinion.names))
+        for first in range(0, len(opinion.names), some):
+            part = slice(first, first + some)
+            self._outputs.append(
+                ChallengerRecord.model_construct(
+                    origin=self._origin(),
+                    bucket=opinion.bucket,
+                    start=self._at(opinion.bucket),
+                    model=opinion.model,
+                    segments=tuple(opinion.names[part]),
+                    score=rounded(opinion.score[part]),
                 )
             )
 

@@ -5,19 +5,19 @@ the bucket: within a step each bucket adds what has come so far, so that a score
 the step makes it lasting. Methods and measurements: docs/detection.md. Implements judge.ports.Detector.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from pegel.detector.judge.domain import evidence, promise
-from pegel.detector.judge.domain.baseline import DAY_HOURS, Baseline
+from pegel.detector.judge.domain.baseline import ARCHIVE_HOURS, DAY_HOURS, Baseline
 from pegel.detector.judge.domain.common import Common
 from pegel.detector.judge.domain.days import Calendar
 from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement, Lines, Windows
 from pegel.detector.judge.domain.rings import Rings
 from pegel.detector.judge.domain.rollups import RollUps
-from pegel.detector.judge.domain.seasons import SLOT_SECONDS, LocalTimes, Zones
+from pegel.detector.judge.domain.seasons import SLOT_SECONDS, SLOTS_OF_HOUR, LocalTimes, Zones
 
 HOUR: Final = 3600
 WINDOW_DISPERSION: Final = np.array([0.10, 0.05, 0.03, 0.02, 0.015])
@@ -254,6 +254,24 @@ class Kernel:
         rows = self.rows(name)
         told = rows[self._quiet_since[rows] == 0]
         return told if len(told) else rows
+
+    def kept(self) -> Iterator[tuple[int, Floats, Floats]]:
+        """The hours of the past that are kept, oldest first: number since 1970, contacts by 5 minutes (12, S), share of
+
+        each that was observed (12,). Those of the last day as they came, older ones spread over their hour.
+        """
+        now = self._baseline.hour
+        if now is None:
+            return
+        share = np.arange(SLOTS_OF_HOUR)[:, None]
+        for hour in range(now - ARCHIVE_HOURS, now + 1):
+            whole, part = self._baseline.archived(hour)
+            counts = (whole // SLOTS_OF_HOUR + (share < whole % SLOTS_OF_HOUR)).astype(np.float64)
+            observed = np.full(SLOTS_OF_HOUR, part)
+            if not part:  # younger than a day
+                counts, observed = self._rings.hour(hour * HOUR)
+            if observed.any():
+                yield hour, counts, observed
 
     # --- a step -------------------------------------------------------------------------------------------------
 
