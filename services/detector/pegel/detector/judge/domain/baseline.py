@@ -133,7 +133,7 @@ class Baseline:
         odd = (stood_out != 0) & ~lasting & (self._stood_out[of_week, rows] != stood_out) | unlearnt
         self._stood_out[of_week, rows] = np.where(unlearnt, self._stood_out[of_week, rows], stood_out)
         at = hour % ARCHIVE_HOURS
-        self._archive[at] = np.where(unlearnt, -1, np.minimum(counts.sum(axis=0), 2**31 - 1)).astype(np.int32)
+        self._archive[at] = np.where(unlearnt, -1, np.rint(np.minimum(counts.sum(axis=0), 2**31 - 1))).astype(np.int32)
         self._observed[at], self._archived[at] = observed.mean(), hour
         slots = self._times.slots(hour)
         hourly = self._hours[of_week, rows].astype(np.float64)
@@ -166,7 +166,7 @@ class Baseline:
         """Contacts of an hour that is kept, (S,), and the share of it that was observed: 0 of one that is not."""
         at = hour % ARCHIVE_HOURS
         there = self._archived[at] == hour
-        return self._archive[at].astype(np.int64), float(self._observed[at]) if there else 0.0
+        return np.maximum(self._archive[at], 0).astype(np.int64), float(self._observed[at]) if there else 0.0
 
     def forget_incident(self, segments: Ints) -> None:
         """A person said that this is the new normal: what stood out there is learnt from now on."""
