@@ -87,7 +87,8 @@ class Story:
                 continue
             happened = minute if occurred is None else occurred
             self.sent.append((name, happened))
-            self.d.put(minute, contact(name, happened, country=country, topic=topic, handled_seconds=60))
+            told = {"channel": self.rng.choice(["phone", "chat"]), "customer": f"p{self.rng.randrange(400)}"}
+            self.d.put(minute, contact(name, happened, country=country, topic=topic, handled_seconds=60, **told))
 
     def oddities(self, minute: int) -> None:
         """Late contacts, amendments, claims of another owner, records that nobody can read."""

@@ -1,6 +1,6 @@
 """What counter and judge write: counts, windows, spikes, bucket records; and what else the stream counts carries."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
@@ -12,6 +12,9 @@ Cell = dict[str, str]
 Count = Annotated[int, Field(ge=0)]
 Segment = tuple[str, ...]
 """Values of the segment dimensions, in their order: ("ES", "atm"). In a roll-up a dimension left out is '*'."""
+
+UNKNOWN: Final = "unknown"
+"""The value of a dimension that a contact does not say."""
 
 Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 
@@ -27,6 +30,25 @@ class Additions(Model):
     cell: tuple[Count, ...] = ()
     contacts: tuple[int, ...] = ()
     handled_seconds: tuple[int, ...] = ()
+
+
+CUSTOMERS_MAX: Final = 1_000
+"""Hashes that a record of counts carries of a segment's bucket, at most."""
+HASH_BYTES: Final = 8
+
+
+class Customers(Model):
+    """Who contacted, to tell many customers from one who calls 29 times. Columns of equal length.
+
+    A row is a segment's bucket. contacts: those that carry a customer's pseudonym. hashes: 64 bits of each of these
+    customers, in base64, sorted: at most CUSTOMERS_MAX, the smallest; fewer than `contacts` where somebody came again.
+    Of contacts as they were first counted: an amendment moves no hash, a void takes none back.
+    """
+
+    bucket: tuple[int, ...]
+    segment: tuple[Segment, ...]
+    contacts: tuple[Count, ...]
+    hashes: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]+=*$")], ...]
 
 
 class PartitionTotals(Model):
@@ -49,7 +71,7 @@ class CountsRecord(LogRecord):
 
     Buckets in [gap_from, gap_to) were closed too late to have been observed (wall mode) or were skipped by a tick
     that moved more than a day (data mode). additions: for the buckets closed, and for earlier ones (late contacts,
-    amendments).
+    amendments). customers: of the same contacts; None where none carries a pseudonym.
     A large one is split: `last` is false for all parts but the last, and only the last closes.
     """
 
@@ -62,6 +84,7 @@ class CountsRecord(LogRecord):
     last: bool = True
     additions: Additions
     totals: PartitionTotals
+    customers: Customers | None = None
 
 
 class HistoryRecord(LogRecord):
@@ -235,9 +258,12 @@ class SpikeRecord(LogRecord):
     observed, expected: contacts in the most telling window (window_seconds long, ending at `at`); excess_since_onset:
     observed minus expected from onset to `at`. lower, upper: 95 % of what is usual in that window. rarity_weeks: once
     in how many weeks chance brings this to this line, never more than three times the history. trend: the last 15
-    minutes against the 15 before. events: names of those in the calendar that hold there. bar_raised: so many powers of
-    ten rarer than promised it must be to page, since teams said that such pages are of no use. explanation,
-    explanation_de: one or two sentences made from these fields.
+    minutes against the 15 before. carried_by: values of the dimensions left out, and subtopics, channels and handlers.
+    customers: distinct ones in that window; customers_at_least: there may be more, for not every contact says its own,
+    or not all were kept. better_described_by: the roll-up that says more, of which this is a part. events: names of
+    those in the calendar that hold there. bar_raised: so many powers of ten rarer than promised it must be to page,
+    since teams said that such pages are of no use. explanation, explanation_de: one or two sentences made from these
+    fields.
     """
 
     kind: Literal["spike"] = "spike"
@@ -259,6 +285,9 @@ class SpikeRecord(LogRecord):
     rarity_weeks: Annotated[float, Field(ge=0)] | None = None
     trend: Trend | None = None
     carried_by: tuple[Carried, ...] | None = None
+    customers: Annotated[int, Field(ge=1)] | None = None
+    customers_at_least: Literal[True] | None = None
+    better_described_by: Segment | None = None
     events: tuple[str, ...] | None = None
     bar_raised: Annotated[float, Field(ge=0)] | None = None
     model: str

@@ -17,6 +17,11 @@ SEGMENTS_REFUSED = Gauge(
     "pegel_judge_segments_refused", "Segments beyond PEGEL_MAX_SEGMENTS, counted under topic other", registry=REGISTRY
 )
 SPIKES_UP = Gauge("pegel_judge_spikes_up", "Spikes that are up", registry=REGISTRY)
+SPIKES_WITHHELD = Gauge(
+    "pegel_judge_spikes_withheld",
+    "Lines that stood out within the hour by one or two customers alone: no spike",
+    registry=REGISTRY,
+)
 SPIKES = Counter("pegel_judge_spikes_opened", "Spikes opened", registry=REGISTRY)
 BARS_RAISED = Gauge(
     "pegel_judge_bars_raised",

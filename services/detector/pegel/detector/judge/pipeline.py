@@ -68,6 +68,7 @@ class Judging:
             metrics.BARS_RAISED.labels(f"{raised:g}").set(bars[raised])
         metrics.SEGMENTS.set(self._judge.segments)
         metrics.SPIKES_UP.set(self._judge.spikes_up)
+        metrics.SPIKES_WITHHELD.set(self._judge.spikes_withheld)
         metrics.HISTORY_STEPS.set(self._judge.history_steps)
         return outputs
 

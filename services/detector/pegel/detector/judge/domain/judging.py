@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pegel.detector.judge.domain import challengers
+from pegel.detector.judge.domain.carriers import Carriers
 from pegel.detector.judge.domain.challengers import Challengers
+from pegel.detector.judge.domain.customers import Customers
 from pegel.detector.judge.domain.events import Events
 from pegel.detector.judge.domain.feedback import Feedback
 from pegel.detector.judge.domain.history import History, HistoryParts
-from pegel.detector.judge.domain.judgement import Ints, Judgement
+from pegel.detector.judge.domain.judgement import Ints, Judgement, Windows
 from pegel.detector.judge.domain.lines import (
     SMALL_MAX,
     CalendarCancelLine,
@@ -36,7 +38,7 @@ from pegel.detector.judge.domain.partition import Partition
 from pegel.detector.judge.domain.reading import Reading, Unreadable
 from pegel.detector.judge.domain.segments import Segments
 from pegel.detector.judge.domain.spikes import CLOSE_SECONDS, SpikeTracker
-from pegel.detector.judge.domain.telling import facts_of
+from pegel.detector.judge.domain.telling import Contacts, facts_of
 from pegel.detector.judge.domain.writing import Writer
 from pegel.schemas.base import LogRecord
 from pegel.schemas.detection import Covered, WindowStatus
@@ -140,6 +142,8 @@ class Judge:
         """Apart and in order."""
         self.feedback = Feedback(rules.bucket_seconds)
         self._spikes = SpikeTracker(rules.bucket_seconds, rules.false_pages_per_week, self.feedback.raised)
+        self._carriers = Carriers(rules.dimensions, rules.bucket_seconds)
+        self._customers = Customers(rules.bucket_seconds)
         self._closings: deque[tuple[int, int]] = deque()
         """Wall mode: (closed_to, append time in ms) of the partition that was first to close so far."""
         self._late: list[tuple[int, list[Row]]] = []
@@ -168,6 +172,11 @@ class Judge:
         return len(self._spikes.up)
 
     @property
+    def spikes_withheld(self) -> int:
+        """Lines that one or two customers alone raised within the hour."""
+        return len(self._spikes.withheld)
+
+    @property
     def segments(self) -> int:
         return len(self._segments.names)
 
@@ -189,6 +198,8 @@ class Judge:
             "gaps": list(self._gaps),
             "closings": list(self._closings),
             "spikes": self._spikes.state(),
+            "carriers": self._carriers.state(),
+            "customers": self._customers.state(),
             "events": self.events.state(),
             "feedback": self.feedback.state(),
             "history": self._history.state(),
@@ -222,6 +233,8 @@ class Judge:
         judge._gaps = [(start, end) for start, end in tree["gaps"]]
         judge._closings.extend((closed_to, time_ms) for closed_to, time_ms in tree["closings"])
         judge._spikes.restore(tree["spikes"])
+        judge._carriers.restore(tree["carriers"])
+        judge._customers.restore(tree["customers"])
         judge.events.restore(tree["events"])
         judge.feedback.restore(tree["feedback"])
         judge._history.restore(tree["history"])
@@ -315,6 +328,7 @@ class Judge:
         if not self._fence.passes(origin.producer, origin.epoch, (origin.offset, origin.place)):
             return
         partition = self._partitions[origin.partition]
+        self._customers.take(line.customers)
         late: dict[int, list[Row]] = defaultdict(list)
         for bucket, cell, contacts, handled in zip(
             rows.bucket, rows.cell, rows.contacts, rows.handled_seconds, strict=True
@@ -378,6 +392,8 @@ class Judge:
         kept = np.clip(observed, 0, SMALL_MAX).astype(np.int32)
         self._keep_live(_Live(bucket, bucket + 1, kept, whole=not missing))
         self._next = bucket + 1
+        self._carriers.add(bucket, rows, numbers)
+        self._customers.enter(bucket, bucket, self._segments.of)
         self._writer.window(bucket, "observed", rows, numbers, self.model, observed, judgement)
         self._writer.rollups(bucket, self.model, judgement.rollups)
         self._follow_spikes(bucket, observed, judgement)
@@ -439,7 +455,14 @@ class Judge:
                 for number, (_, contacts, _) in zip(numbers, rows, strict=True):
                     self._detector.add_late(self._next - bucket, number, contacts)
                     self._spikes.add_late(self._segments.names[number], bucket * self._rules.bucket_seconds, contacts)
+                self._carriers.add(bucket, rows, numbers)
             self._writer.window(bucket, status, rows, numbers, self.model)
+        if self._next is not None:
+            for bucket in self._customers.waiting(self._next):
+                if (self._first is not None and bucket < self._first) or self._in_gap(bucket):
+                    self._customers.drop(bucket)
+                else:
+                    self._customers.enter(bucket, self._next - 1, self._segments.of)
 
     def _number(self, rows: list[Row]) -> list[int]:
         """Segment numbers of the rows; new segments are made known to the detector."""
@@ -449,12 +472,17 @@ class Judge:
 
     def _follow_spikes(self, bucket: int, observed: Ints, judgement: Judgement) -> None:
         end = (bucket + 1) * self._rules.bucket_seconds
-        names, dimensions = self._segments.names, self._rules.dimensions
-        start = end - self._rules.bucket_seconds
-        for state, spike in self._spikes.follow(end, names, observed, judgement, self._detector, self.events.quiet):
+        names, seconds, detector = self._segments.names, self._rules.bucket_seconds, self._detector
+        number_of, quiet = self._segments.of, self.events.quiet
+
+        def are_few(line: tuple[str, ...], windows: Windows, window: int) -> bool:
+            return self._customers.are_few([number_of(n) for n in detector.members(line)], end, windows, window)
+
+        for state, spike in self._spikes.follow(end, names, observed, judgement, detector, quiet, are_few):
             at = min(end, spike.last_above + CLOSE_SECONDS) if state == "resolved" else end
-            facts = facts_of(spike, self._detector, dimensions, self._rules.bucket_seconds)
-            events = self.events.names(start, self._detector.members(spike.line))
+            contacts = Contacts(self._carriers, self._customers, number_of, self._spikes.up, judgement.rollups)
+            facts = facts_of(spike, detector, self._rules.dimensions, seconds, end=end, contacts=contacts)
+            events = self.events.names(end - seconds, detector.members(spike.line))
             raised = self.feedback.raised.get(spike.line)
             self._writer.spike(state, spike, facts, at, self.model, events=events, bar_raised=raised)
 

@@ -55,6 +55,15 @@ class AdditionsLine(Struct):
     handled_seconds: list[Sum]
 
 
+class CustomersLine(Struct):
+    """hashes: 8 bytes each, one after another."""
+
+    bucket: list[Sum]
+    segment: list[tuple[str, ...]]
+    contacts: list[Annotated[int, Meta(ge=1, le=SMALL_MAX)]]
+    hashes: list[bytes]
+
+
 class CountsLine(Struct):
     """What is read of a CountsRecord. It was written by our own counter, so it needs no second pydantic."""
 
@@ -66,6 +75,7 @@ class CountsLine(Struct):
     additions: AdditionsLine
     totals: dict[str, Sum]
     last: bool = True
+    customers: CustomersLine | None = None
 
 
 class HistoryLine(Struct):

@@ -11,13 +11,14 @@ from pegel.detector.judge.domain.lines import (
     CalendarLine,
     ClaimLine,
     CountsLine,
+    CustomersLine,
     FeedbackLine,
     HeadLine,
     HistoryEndLine,
     HistoryLine,
     PromotionLine,
 )
-from pegel.schemas.detection import PartitionTotals
+from pegel.schemas.detection import CUSTOMERS_MAX, HASH_BYTES, PartitionTotals
 
 DAY: Final = 86_400
 AHEAD_SECONDS_MAX: Final = DAY
@@ -127,10 +128,24 @@ class Reading:
             raise Unreadable("additions.bucket", "is not of the buckets closed, nor earlier")
         if rows.cell and not 0 <= min(rows.cell) <= max(rows.cell) < len(rows.cells):
             raise Unreadable("additions.cell", "is no number of a cell")
+        if line.customers is not None:
+            self._check_customers(line.customers, line.closed_to)
         try:
             PartitionTotals(**line.totals)
         except (ValidationError, TypeError):
             raise Unreadable("totals", "are not those of a partition") from None
+
+    def _check_customers(self, rows: CustomersLine, closed_to: int) -> None:
+        if not len(rows.bucket) == len(rows.segment) == len(rows.contacts) == len(rows.hashes):
+            raise Unreadable("customers", "the columns differ in length")
+        if rows.bucket and not 0 <= min(rows.bucket) <= max(rows.bucket) < closed_to:
+            raise Unreadable("customers.bucket", "is not of the buckets closed, nor earlier")
+        if any(len(segment) != self.dimensions for segment in rows.segment):
+            raise Unreadable("customers.segment", f"the log has {self.dimensions} dimensions")
+        for contacts, hashes in zip(rows.contacts, rows.hashes, strict=True):
+            customers, rest = divmod(len(hashes), HASH_BYTES)
+            if rest or not 1 <= customers <= min(contacts, CUSTOMERS_MAX):
+                raise Unreadable("customers.hashes", "are not those of a segment's bucket")
 
     def _check_history(self, line: HistoryLine) -> None:
         if len(line.segments) != len(line.counts):

@@ -28,6 +28,10 @@ GROWN: Final = 1.25
 """An update is written when the excess has grown by a quarter since the last."""
 
 
+AreFew = Callable[[tuple[str, ...], Windows, int], bool]
+"""Whether a line stands out in a window (by its place) only because a few customers came again and again."""
+
+
 class Lines(Protocol):
     """What is asked of the detector (judge.ports.Detector) about a line."""
 
@@ -107,6 +111,8 @@ class SpikeTracker:
         """Spikes that are over because somebody said so; told with the bucket that is judged next."""
         self.bar = -log10(false_pages_per_week)
         self.up: dict[tuple[str, ...], Spike] = {}
+        self.withheld: dict[tuple[str, ...], int] = {}
+        """Lines that one or two customers alone raised within the hour, and when they did last: no spike of theirs."""
 
     def follow(
         self,
@@ -116,6 +122,7 @@ class SpikeTracker:
         judgement: Judgement,
         detector: Lines,
         quiet: Callable[[Sequence[tuple[str, ...]]], bool] = lambda _: False,
+        are_few: AreFew = lambda *_: False,
     ) -> list[tuple[SpikeState, Spike]]:
         """Of a bucket that ends at `end`. observed: contacts of the segments in it.
 
@@ -128,6 +135,7 @@ class SpikeTracker:
                 told.append(("resolved", self._end(line, detector)))
         ended = {spike.line for _, spike in told}  # its evidence was of then
         self._ending.clear()
+        self.withheld = {line: last for line, last in self.withheld.items() if end - last < CLOSE_SECONDS}
         count = len(segments) + len(judgement.rollups.names)
         groups = (
             (segments, judgement.score, observed, judgement.expected),
@@ -138,7 +146,9 @@ class SpikeTracker:
             for number in risen:
                 if scores[number] < self.bar_of(names[number]) or quiet(detector.members(names[number])):
                     continue
-                if not self._is_of_one_segment(names[number], detector):
+                if not self._is_of_one_segment(names[number], detector) and not self._withhold(
+                    names[number], end, detector, are_few
+                ):
                     spike = self._open(names[number], end, float(scores[number]), count, detector)
                     told.append(("opened", spike))
             numbers = {name: number for number, name in enumerate(names) if name in self.up}
@@ -176,11 +186,24 @@ class SpikeTracker:
                 spike.observed += contacts
 
     def state(self) -> dict[str, Any]:
-        return {"up": [asdict(spike) for spike in self.up.values()]}
+        return {
+            "up": [asdict(spike) for spike in self.up.values()],
+            "withheld": [[line, end] for line, end in self.withheld.items()],
+        }
 
     def restore(self, tree: Mapping[str, Any]) -> None:
         spikes = [Spike(**{**spike, "line": tuple(spike["line"])}) for spike in tree["up"]]
         self.up = {spike.line: spike for spike in spikes}
+        self.withheld = {tuple(line): end for line, end in tree.get("withheld", ())}
+
+    def _withhold(self, line: tuple[str, ...], end: int, detector: Lines, are_few: AreFew) -> bool:
+        """One caller's 29 calls are no outage: what they left of evidence is forgotten, so that it fades with them."""
+        windows = detector.windows(line)
+        if not are_few(line, windows, telling(windows)):
+            return False
+        detector.over(line)
+        self.withheld[line] = end
+        return True
 
     def _is_of_one_segment(self, line: tuple[str, ...], detector: Lines) -> bool:
         """Whether a roll-up says nothing that the spike of one of its segments does not say."""

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, cast
 import numpy as np
 
 from pegel.detector.judge.domain.challengers import Opinion
-from pegel.detector.judge.domain.explaining import Facts, explain, with_events
+from pegel.detector.judge.domain.explaining import Facts, explain, line_name, with_events
 from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement, Lines
 from pegel.detector.judge.domain.lines import Row
 from pegel.detector.judge.domain.reading import Unreadable
@@ -33,7 +33,8 @@ SEGMENT_BYTES, ROW_BYTES = 100, 50
 """Numbers of a segment and of a row, beside their words."""
 SCORE_MIN: Final = -9.0
 """What is written where there is no opinion, or none worth a name."""
-CARRIERS_MAX: Final = 50
+VALUE_MAX: Final = 64
+"""Characters of a value that carries an excess."""
 ALWAYS: Final = 32
 """So few of either fit in any case: none is larger than 6 KiB."""
 
@@ -185,7 +186,8 @@ class Writer:
 
         events: names of those that hold there; bar_raised: that of its line, None where it is not.
         """
-        name = ", ".join(value for value in reversed(spike.line) if value != "*") or "everything"
+        english = explain(spike, line_name(spike.line), end=end, facts=facts)
+        german = explain(spike, line_name(spike.line, "de"), end=end, facts=facts, language="de")
         self._outputs.append(
             SpikeRecord(
                 origin=self._origin(),
@@ -207,14 +209,17 @@ class Writer:
                 rarity_weeks=round(facts.rarity_weeks, 1),
                 trend=facts.trend,
                 carried_by=tuple(
-                    Carried(dimension=one.dimension, value=one.value, share=round(one.share, 4))
-                    for one in facts.carriers[:CARRIERS_MAX]
+                    Carried(dimension=one.dimension[:VALUE_MAX], value=one.value[:VALUE_MAX], share=one.share)
+                    for one in facts.carriers
                 ),
+                customers=facts.customers,
+                customers_at_least=True if facts.customers is not None and facts.at_least else None,
+                better_described_by=facts.better,
                 events=events or None,
                 bar_raised=bar_raised,
                 model=model,
-                explanation=with_events(explain(spike, name, end=end, facts=facts), events),
-                explanation_de=with_events(explain(spike, name, end=end, facts=facts, language="de"), events, "de"),
+                explanation=with_events(english, events),
+                explanation_de=with_events(german, events, "de"),
             )
         )
 
