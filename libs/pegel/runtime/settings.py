@@ -120,6 +120,10 @@ class Settings(BaseSettings):
         description="local time of countries, where it isn't that of most people: BR=America/Manaus,US=America/Chicago",
     )
 
+    holidays: Literal["auto", "none"] = Field(
+        default="auto", description="auto: public holidays by the country of a segment are days of their own kind"
+    )
+
     # Alerter
     webhook_url: str | None = Field(
         default=None, description="where pages go, by Standard Webhooks; none: terminal only"

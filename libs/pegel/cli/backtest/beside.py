@@ -58,7 +58,7 @@ class EstimatorModel:
 
         self.name = name
         self._seconds = setting.bucket_seconds
-        self._estimators = RiverBeside(name, setting.bucket_seconds, ZonesOf(setting.zone_of))
+        self._estimators = RiverBeside(name, setting.bucket_seconds, ZonesOf(setting.zone_of, None))
         self._scale = Scale()
         self._means = _Means()
         self._bar = -math.log10(setting.false_pages_per_week)

@@ -23,8 +23,8 @@ MODELS: Final[dict[str, Factory]] = {DEFAULT: _pegel, **{name: partial(Estimator
 """Those that have parameters that suit counts; others run with their own defaults."""
 
 
-KNOW_HOLIDAYS: Final = frozenset[str]()
-"""Models that don't take a holiday for any other day: none yet."""
+KNOW_HOLIDAYS: Final = frozenset({DEFAULT})
+"""Models that don't take a holiday for any other day."""
 
 
 KNOW_EVENTS: Final = frozenset({DEFAULT})

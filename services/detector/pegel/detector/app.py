@@ -10,6 +10,7 @@ from typing import Literal
 from pegel.detector.counter.domain import counting
 from pegel.detector.counter.pipeline import job as counter_job
 from pegel.detector.judge.domain import judging
+from pegel.detector.judge.domain.days import Calendar
 from pegel.detector.judge.domain.models.kernel import Kernel
 from pegel.detector.judge.domain.seasons import Zones
 from pegel.detector.judge.pipeline import job as judge_job
@@ -25,8 +26,8 @@ from pegel.runtime.serve import Service
 from pegel.runtime.settings import ConfigurationError, Settings
 from pegel.runtime.zones import zone_of_country
 
-MODELS: dict[str, Callable[[int, Zones, int], Detector]] = {"pegel": Kernel}
-"""By bucket length, zones, and the place of the topic among the dimensions."""
+MODELS: dict[str, Callable[[int, Zones, int, Calendar], Detector]] = {"pegel": Kernel}
+"""By bucket length, zones, the place of the topic among the dimensions, and holidays."""
 
 
 def build(settings: Settings, only: Literal["counter", "judge"] | None = None) -> Service:
@@ -92,6 +93,7 @@ def halves(
             meta.bucket_seconds,
             Zones(zone_of_country(settings.zones), country_at),
             topic_at,
+            Calendar(country_at, None if settings.holidays == "auto" else {}),
         )
         jobs.append(judge_job(judge_rules, make, meta.partitions))
     loops = [

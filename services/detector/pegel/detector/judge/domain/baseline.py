@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pegel.detector.judge.domain.effects import DayEffects
 from pegel.detector.judge.domain.judgement import Floats, Ints
 from pegel.detector.judge.domain.rollups import RollUps
 from pegel.detector.judge.domain.seasons import HOURS_OF_WEEK, SLOTS_OF_DAY, SLOTS_OF_HOUR, LocalTimes
@@ -25,9 +26,13 @@ DRIFT: Final = 0.08
 RELEASE_HOURS: Final = 36
 NEW_NORMAL_MEMORY_HOURS: Final = 12.0
 YOUNG_HOURS: Final = 14 * 24
+YOUNG_HOURS_MEMORY: Final = 96.0
+"""In which the doubt in a young segment's baseline fades."""
 BORROWED: Final = 150.0
 """Contacts that a borrowed week is worth."""
 SLOT_CONTACTS_MIN: Final = 1e-3
+TRUSTED: Final = 0.01
+"""Relative variance of a special day's effect at which its contacts count half of others."""
 _ROWS: Final = ("level_fast", "level_slow", "day_dispersion", "born", "learnt_hours", "level", "level_variance")
 
 
@@ -37,6 +42,7 @@ class Baseline:
     def __init__(self, times: LocalTimes, rollups: RollUps, topic_at: int) -> None:
         """topic_at: the dimension whose other segments a young one borrows from."""
         self._times, self._rollups, self._topic_at = times, rollups, topic_at
+        self.effects = DayEffects()
         self._count = 0
         self.hour: int | None = None
         self._archive = np.zeros((ARCHIVE_HOURS, 0), dtype=np.int32)
@@ -46,7 +52,7 @@ class Baseline:
         self._archived = np.full(ARCHIVE_HOURS, -1, dtype=np.int64)
         """Which hour stands there."""
         self._hours = np.zeros((HOURS_OF_WEEK, 0), dtype=np.float32)
-        self._hours_variance = np.zeros((HOURS_OF_WEEK, 0), dtype=np.float32)
+        self._hours_variance = np.zeros((HOURS_OF_WEEK, 0), dtype=np.float16)
         self._slots = np.zeros((SLOTS_OF_DAY, 0), dtype=np.float32)
         self._slot_counts = np.zeros((SLOTS_OF_DAY, 0), dtype=np.float32)
         self._slot_exposure = np.zeros((SLOTS_OF_DAY, 0), dtype=np.float32)
@@ -84,6 +90,7 @@ class Baseline:
         self._born = wider(self._born, -1 if self.hour is None else self.hour)
         self._learnt_hours = wider(self._learnt_hours)
         self._level, self._level_variance = wider(self._level, 1.0), wider(self._level_variance, 1.0)
+        self.effects.add_segments(new)
         if self.hour is not None:
             self._look_up(self.hour)
 
@@ -92,6 +99,8 @@ class Baseline:
         if self.hour is None:
             self._born[:] = hour
         self.hour = hour
+        if hour % DAY_HOURS == 0 and self._count:
+            self.effects.fit(self._rollups.like(self._topic_at), self._times.place_of)
         turn = np.arange(self._count) % DAY_HOURS
         young = hour - self._born < YOUNG_HOURS
         due = np.flatnonzero(np.where(young, turn % 6 == hour % 6, turn == hour % DAY_HOURS))
@@ -118,15 +127,24 @@ class Baseline:
         rows = np.arange(self._count)
         of_week = self._times.hours_of_week(hour)
         lasting = lasting_hours > RELEASE_HOURS
-        odd = (stood_out != 0) & ~lasting & (self._stood_out[of_week, rows] != stood_out) | unlearnt
+        odd = (stood_out != 0) & ~lasting & (self._stood_out[of_week, rows] != stood_out)
+        odd |= unlearnt | (hour < self._born)
         self._stood_out[of_week, rows] = np.where(unlearnt, self._stood_out[of_week, rows], stood_out)
         at = hour % ARCHIVE_HOURS
         self._archive[at] = np.where(unlearnt, -1, np.minimum(counts.sum(axis=0), 2**31 - 1)).astype(np.int32)
         self._observed[at], self._archived[at] = observed.mean(), hour
         slots = self._times.slots(hour)
         hourly = self._hours[of_week, rows].astype(np.float64)
+        kinds = self._times.kinds(hour)
+        effect = self.effects.of(kinds, of_week % 24)
         exposure = (hourly * self._slots[slots, rows] * observed[:, None]).sum(axis=0)
-        learnt = np.where(odd, 0.0, 1.0)
+        if (special := kinds & ~unlearnt).any():
+            self.effects.learn(
+                special, of_week % 24, counts.sum(axis=0), self._level * exposure, float(observed.mean())
+            )
+        hourly = hourly * effect.factor
+        exposure = exposure * effect.factor
+        learnt = np.where(odd, 0.0, TRUSTED / (TRUSTED + effect.variance))
         for level, days in ((self._level_fast, FAST_DAYS), (self._level_slow, SLOW_DAYS)):
             keep = np.full(self._count, np.exp(-1 / (days * 24)))
             if days == FAST_DAYS:
@@ -140,7 +158,7 @@ class Baseline:
         self._slot_exposure[slots, rows] = (
             keep * self._slot_exposure[slots, rows] + learnt * self._level * hourly * observed[:, None]
         )
-        self._learnt_hours += learnt * observed.mean()
+        self._learnt_hours += ~odd * observed.mean()
 
     def forget_incident(self, segments: Ints) -> None:
         """A person said that this is the new normal: what stood out there is learnt from now on."""
@@ -171,6 +189,9 @@ class Baseline:
         there = (self._archived[at] == numbers) * self._observed[at]
         alive = there[:, None] * (numbers[:, None] >= self._born[due]) * (self._archive[np.ix_(at, due)] >= 0)
         borrowed, worth = self._borrowed(due)
+        of_week = self._times.past_hours_of_week(end, n, due)
+        effect = self.effects.of(self._times.past_kinds(end, n, due), of_week % 24, due)
+        alive = alive * (TRUSTED / (TRUSTED + effect.variance))
         seen = alive.any(axis=0)
         self._hours[:, due[~seen]] = borrowed[:, ~seen]
         if not seen.any():
@@ -180,7 +201,8 @@ class Baseline:
             Kept(
                 counts=self._archive[np.ix_(at, due)] * (alive > 0),
                 alive=alive.astype(np.float64),
-                hours_of_week=self._times.past_hours_of_week(end, n, due),
+                hours_of_week=of_week[:, seen],
+                effects=effect.factor[:, seen],
                 slot_counts=self._slot_counts[:, due].astype(np.float64),
                 slot_exposure=self._slot_exposure[:, due].astype(np.float64),
                 before=self._hours[:, due].astype(np.float64),
@@ -216,17 +238,26 @@ class Baseline:
         rows = np.arange(self._count)
         of_week = self._times.hours_of_week(hour)
         hourly = self._level * self._hours[of_week, rows]
+        effect = self.effects.of(self._times.kinds(hour), of_week % 24)
+        hourly = hourly * effect.factor
         self.rates = np.maximum(hourly * self._slots[self._times.slots(hour), rows], SLOT_CONTACTS_MIN)
-        young = np.exp(-self._learnt_hours / 48)
-        self.doubt = self._level_variance + self._hours_variance[of_week, rows] + 0.5 * young
+        young = np.exp(-self._learnt_hours / YOUNG_HOURS_MEMORY)
+        self.doubt = self._level_variance + self._hours_variance[of_week, rows] + 1.2 * young + effect.variance
 
     def state(self) -> dict[str, Any]:
         arrays = {name: getattr(self, f"_{name}").copy() for name in (*_TABLES, *_ROWS)}
-        return {"hour": self.hour, "rates": self.rates.copy(), "doubt": self.doubt.copy(), **arrays}
+        return {
+            "hour": self.hour,
+            "rates": self.rates.copy(),
+            "doubt": self.doubt.copy(),
+            "effects": self.effects.state(),
+            **arrays,
+        }
 
     def restore(self, tree: Mapping[str, Any]) -> None:
         """Of one whose segments are known. Raises ValueError for a state of other rules."""
         self.hour, self.rates, self.doubt = tree["hour"], tree["rates"], tree["doubt"]
+        self.effects.restore(tree["effects"])
         for name in (*_TABLES, *_ROWS):
             made, saved = getattr(self, f"_{name}"), tree[name]
             if saved.shape != made.shape or saved.dtype != made.dtype:

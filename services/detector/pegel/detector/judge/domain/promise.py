@@ -36,8 +36,8 @@ class Scale(NamedTuple):
 SEGMENTS_SHARE: Final = 0.888
 """Of the promise; the rest is the roll-ups'. Most incidents are of one segment (measured: benchmarks)."""
 SEGMENTS: Final = Scale(
-    np.array([6.39, 6.96, 7.82, 8.54, 9.46, 10.8, 13.0, 19.0]), MEASURED_SEGMENTS, -np.log10(SEGMENTS_SHARE)
+    np.array([6.24, 6.81, 7.65, 8.35, 9.22, 10.63, 12.82, 19.0]), MEASURED_SEGMENTS, -np.log10(SEGMENTS_SHARE)
 )
 ROLLUPS: Final = Scale(
-    np.array([3.71, 4.4, 5.32, 6.13, 7.03, 8.53, 10.1, 15.6]), MEASURED_ROLLUPS, -np.log10(1 - SEGMENTS_SHARE)
+    np.array([3.53, 4.22, 5.14, 5.92, 6.79, 8.34, 9.97, 15.6]), MEASURED_ROLLUPS, -np.log10(1 - SEGMENTS_SHARE)
 )

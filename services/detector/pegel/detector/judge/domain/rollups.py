@@ -38,12 +38,17 @@ class RollUps:
                 group.append(self._numbers[name])
         self._arrays = [np.array(group, dtype=np.int64) for group in self._groups]
 
-    def sums(self, values: Floats) -> Floats:
-        """Added up by roll-up: (K, S) gives (K, R). The order of addition is that of the segments."""
+    def sums(self, values: Sequence[Floats], other_at: int | None = None) -> Floats:
+        """Added up by roll-up: K arrays of (..., S) give (..., R). The order of addition is that of the segments.
+
+        values: one for all, or two: the second for the roll-ups by the dimension `other_at`.
+        """
         count = len(self.names)
-        out = np.zeros((len(values), count))
-        for group in self._arrays:
-            for number, row in enumerate(values):
+        rows = [np.atleast_2d(one) for one in values]
+        out = np.zeros((len(rows[0]), count))
+        for place, group in enumerate(self._arrays):
+            of = rows[-1] if place == other_at else rows[0]
+            for number, row in enumerate(of):
                 out[number] += np.bincount(group, weights=row, minlength=count)
         return out
 

@@ -37,7 +37,8 @@ class Kept(NamedTuple):
     """Of J segments: n hours (whole days, the last one the newest), and the sums of the day's slots.
 
     counts, alive: (n, J), alive is 0 where the segment did not exist or nobody observed, else the share observed.
-    hours_of_week: (n, J). slot_counts, slot_exposure: contacts, and what level and hour alone expected, (288, J).
+    hours_of_week: (n, J). effects: factors of special days, (n, J). slot_counts, slot_exposure: contacts, and what
+    level and hour alone expected, (288, J).
     before: hours of the week as known until now, (168, J). borrowed: the same as others of its kind have it, (168, J);
     borrowed_contacts: how many contacts it is worth, (J,).
     """
@@ -45,6 +46,7 @@ class Kept(NamedTuple):
     counts: Floats
     alive: Floats
     hours_of_week: Ints
+    effects: Floats
     slot_counts: Floats
     slot_exposure: Floats
     before: Floats
@@ -138,7 +140,7 @@ def fitted(kept: Kept) -> Shape:
     near = np.exp(-0.5 * ((np.arange(days)[:, None] - np.arange(days)) / LEVEL_SD_DAYS) ** 2)
     level = variance = day_hours = hours
     for number in range(ROUNDS):
-        shape = hours[kept.hours_of_week, place]
+        shape = hours[kept.hours_of_week, place] * kept.effects
         seen, normal = _by_day(kept.counts * weight), _by_day(shape * weight)
         trust = (normal > 0) / (1 / np.maximum(seen, 1) + DAY_DISPERSION)
         level = np.maximum((near @ (trust * seen)) / np.maximum(near @ (trust * normal), 1e-12), 1e-4)
@@ -147,9 +149,9 @@ def fitted(kept: Kept) -> Shape:
             weight = kept.alive * _weights(kept.counts * kept.alive, level_hourly * shape * kept.alive)
         counted = weight * fading
         observed = _by_hour_of_week(kept.hours_of_week, kept.counts * counted)
-        exposure = _by_hour_of_week(kept.hours_of_week, level_hourly * counted)
+        exposure = _by_hour_of_week(kept.hours_of_week, level_hourly * kept.effects * counted)
         hours, variance, day_hours = _hours(observed, exposure, kept)
-    shape = hours[kept.hours_of_week, place]
+    shape = hours[kept.hours_of_week, place] * kept.effects
     memory = np.exp(-age_days / 14) * weight
     sums = np.stack([(memory * kept.counts).sum(axis=0), (memory * shape).sum(axis=0) * SLOTS_OF_HOUR])
     seen, normal = _by_day(kept.counts * weight), _by_day(level_hourly * shape * weight)

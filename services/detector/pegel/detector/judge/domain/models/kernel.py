@@ -12,6 +12,8 @@ import numpy as np
 
 from pegel.detector.judge.domain import evidence, promise
 from pegel.detector.judge.domain.baseline import DAY_HOURS, Baseline
+from pegel.detector.judge.domain.common import Common
+from pegel.detector.judge.domain.days import Calendar
 from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement, Lines, Windows
 from pegel.detector.judge.domain.rings import Rings
 from pegel.detector.judge.domain.rollups import RollUps
@@ -25,7 +27,7 @@ SHRINK: Final = 400.0
 DISPERSION_DAYS: Final = 14.0
 FAR: Final = 3.5
 """Standard deviations at which a window stands out: what lies in it is not learnt at once."""
-LASTING_HOURS, LASTING_DOWN_HOURS = 24.0, 44.0
+LASTING_HOURS, LASTING_DOWN_HOURS = 18.0, 44.0
 """A deviation that has lasted so long moves what is expected at once; it will be learnt when it is a day old."""
 LASTING_MEMORY_STEPS: Final = 96.0
 RECENT_LAG, RECENT_MEMORY_STEPS = 3, 24.0
@@ -36,6 +38,8 @@ MARGIN, ROLLUP_MARGIN = 0.7, 0.25
 BASELINE_VARIANCE: Final = 0.005
 """What the baseline is wrong by beyond its own doubt."""
 BAND: Final = 1.96
+COMMON_SCATTER: Final = 0.3
+"""How differently topics take part in a good or bad day of their country (relative standard deviation)."""
 OWN_DAYS: Final = 7.0
 YOUNG_DAYS: Final = 1.0
 """Before so much was learnt there is no opinion."""
@@ -56,13 +60,15 @@ class Kernel:
 
     version = "pegel/1"
 
-    def __init__(self, bucket_seconds: int, zones: Zones, topic_at: int = -1) -> None:
+    def __init__(self, bucket_seconds: int, zones: Zones, topic_at: int = -1, calendar: Calendar | None = None) -> None:
+        """topic_at: the dimension whose other segments a young one borrows from. calendar: holidays and paydays."""
         self._bucket_seconds = bucket_seconds
         self._step_seconds = max(SLOT_SECONDS, bucket_seconds)
         self._steps_per_day = 86_400 / self._step_seconds
         self._segments: list[tuple[str, ...]] = []
         self._numbers: dict[tuple[str, ...], int] = {}
-        self._times, self._rollups, self._rings = LocalTimes(zones), RollUps(), Rings(bucket_seconds)
+        self._times = LocalTimes(zones, calendar or Calendar(zones.country_at))
+        self._rollups, self._rings = RollUps(), Rings(bucket_seconds)
         self._baseline = Baseline(self._times, self._rollups, topic_at)
         self._windows = len(self._rings.seconds)
         self._step: int | None = None
@@ -84,6 +90,7 @@ class Kernel:
         self._last_expected = np.zeros((RECENT_LAG, 0))
         self._factor, self._size = np.zeros(0), np.zeros(0)
         self._step_observed, self._step_expected = np.zeros(0), np.zeros(0)
+        self._country_at, self._common = zones.country_at, Common()
         self._in_event = np.zeros(0, dtype=bool)
         """Touched by an event of the calendar in this step."""
         self._unlearnt = np.zeros((DAY_HOURS + 1, 0), dtype=bool)
@@ -120,6 +127,8 @@ class Kernel:
         self._regression[:, -new:] = [[0.5], [1.0]]
         for name in ("rollup_paths", "rollup_peaks"):
             wider(name, len(self._rollups.names) - rollups, evidence.NOTHING)
+        self._common.widen(len(self._rollups.names))
+        self._countries = None if self._country_at is None else self._rollups.like(self._country_at)
         if self._step is not None:
             self._find_factor()
 
@@ -129,12 +138,12 @@ class Kernel:
             self._partial[start // HOUR % (DAY_HOURS + 1)] = True
         self._push(start, self._bucket_seconds, observed, expected)
         paths, rollup_paths = self._weigh(start + self._bucket_seconds)
-        expected = expected * self._factor
+        expected = expected * self._factor * self._day_now()
         variance = expected + expected**2 * (1 / self._size + self._baseline.doubt)
         width = BAND * np.sqrt(variance)
         segments = np.where(self._baseline.learnt_days >= YOUNG_DAYS, evidence.score(paths), -np.inf)
         rollups = evidence.score(rollup_paths) if rollup_paths.size else np.zeros(0)
-        sums = self._rollups.sums(np.stack([observed.astype(np.float64), expected]))
+        sums = self._rollups.sums([np.stack([observed.astype(np.float64), expected])])
         return Judgement(
             expected=expected,
             lower=np.maximum(0.0, expected - width),
@@ -171,6 +180,8 @@ class Kernel:
             self._rings.add_late(self._end - buckets_ago * self._bucket_seconds, segment, contacts)
 
     _end: int | None = None
+    _countries: Ints | None = None
+    """The roll-up of each segment's country, (S,)."""
 
     def windows(self, name: tuple[str, ...]) -> Windows:
         """Those of a line that end with the bucket judged last."""
@@ -321,24 +332,36 @@ class Kernel:
         """The paths with what has come of the step until `end`; they last when it is whole."""
         into = end % self._step_seconds
         part = into / self._step_seconds if into else 1.0
-        y, m = self._step_observed, self._step_expected * self._factor
-        doubt = np.sqrt(self._baseline.doubt + BASELINE_VARIANCE)
+        y, m, day = self._step_observed, self._step_expected * self._factor, self._day_now()
+        doubt = self._baseline.doubt + BASELINE_VARIANCE
         judged = self._baseline.learnt_days >= YOUNG_DAYS
-        own = judged * evidence.increments(y, m * (1 + MARGIN * doubt), self._size)
+        margin = MARGIN * np.sqrt(doubt + (COMMON_SCATTER * (day - 1)) ** 2)
+        own = judged * evidence.increments(y, m * day * (1 + margin), self._size)
         paths = evidence.added(self._paths, own, part)
+        margin = 1 + ROLLUP_MARGIN * np.sqrt(doubt)
         quiet = self._quiet_since > 0
         heard = judged & ~quiet
-        summed = heard * evidence.increments(y, m * (1 + ROLLUP_MARGIN * doubt), self._size)
-        summed = np.clip(summed, -evidence.CLIP, evidence.CLIP)
-        rollup_paths = evidence.added(self._rollup_paths, self._rollups.sums(summed), part)
+        summed = [heard * self._clipped(y, m * day * margin)]
+        if self._countries is not None:  # a country's roll-up believes in a good day only after a while
+            summed.append(heard * self._clipped(y, m * self._common.then(self._countries) * margin))
+        rollup_paths = evidence.added(self._rollup_paths, self._rollups.sums(summed, self._country_at), part)
         if quiet.any():  # a roll-up of such segments alone has nothing to tell
-            rollup_paths[:, self._rollups.sums((~quiet).astype(np.float64)[None])[0] == 0] = evidence.NOTHING
+            rollup_paths[:, self._rollups.sums([(~quiet).astype(np.float64)])[0] == 0] = evidence.NOTHING
         if not into:
             self._paths, self._rollup_paths = paths, rollup_paths
             evidence.begun_again(paths, self._peaks)
             evidence.begun_again(rollup_paths, self._rollup_peaks)
             self._end_step()
         return paths, rollup_paths
+
+    def _clipped(self, observed: Floats, expected: Floats) -> Floats:
+        return np.clip(evidence.increments(observed, expected, self._size), -evidence.CLIP, evidence.CLIP)
+
+    def _day_now(self) -> Floats:
+        """Factor of the segments' expected counts by the day of their country, (S,)."""
+        if self._countries is None:
+            return np.ones(len(self._segments))
+        return self._common.now(self._countries)
 
     def _window_dispersion(self) -> Floats:
         moments = self._window_moments
@@ -348,7 +371,10 @@ class Kernel:
         return np.maximum((moments[:, 0] + thought * prior) / (moments[:, 1] + prior), 0.0)
 
     def _end_step(self) -> None:
-        y, mu = self._step_observed.copy(), self._step_expected.copy()
+        y, mu = self._step_observed.copy(), self._step_expected * self._day_now()
+        if self._countries is not None:
+            ordinary = np.where(self._in_event, self._step_expected, y)  # an event says nothing of its country's day
+            self._common.note(ordinary, self._step_expected, self._countries)
         keep = np.exp(-1 / (DISPERSION_DAYS * self._steps_per_day))
         touched = np.flatnonzero(self._in_event)
         if len(touched):
@@ -389,7 +415,12 @@ class Kernel:
         hours = self._step_seconds / HOUR
         # What has turned round in the last hours is over, however a whole day still looks.
         last = away[min(1, self._windows - 1)] if self._windows else np.zeros(0)
-        self._up_hours = np.where(up, self._up_hours + hours, np.maximum(0, self._up_hours - 12 * hours))
+        before = self._up_hours
+        self._up_hours = np.where(up, before + hours, np.maximum(0, before - 12 * hours))
+        # What is expected from now on is the new normal: what was gathered against the old one is no evidence.
+        new = (self._up_hours > LASTING_HOURS) & (before <= LASTING_HOURS)
+        self._paths[:, new] = np.minimum(self._paths[:, new], 0.0)
+        self._peaks[new] = 0.0
         self._down_hours = np.where(down & (last < 0.5), self._down_hours + hours, 0.0)
 
     def _note_noise(self, y: Floats, mu: Floats, keep: float) -> None:
@@ -415,6 +446,7 @@ class Kernel:
             "partial": self._partial.copy(),
             "rings": self._rings.state(),
             "baseline": self._baseline.state(),
+            "common": self._common.state(),
             **arrays,
         }
 
@@ -423,6 +455,7 @@ class Kernel:
         self._step, self._end, self._partial = tree["step"], tree["end"], tree["partial"]
         self._rings.restore(tree["rings"])
         self._baseline.restore(tree["baseline"])
+        self._common.restore(tree["common"])
         for name in (*_SUMS, *_STEP, *_EVENTS):
             made, saved = getattr(self, f"_{name}"), tree[name]
             if saved.shape != made.shape or saved.dtype != made.dtype:
