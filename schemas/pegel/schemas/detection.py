@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from pegel.schemas.base import Identifier, LogRecord, Model, Origin
+from pegel.schemas.base import Identifier, LogRecord, Model, Origin, Slug
 
 Cell = dict[str, str]
 """The counted fields of a contact that were said (counter.domain.cells): {"country": "ES", "topic": "atm", ...}."""
@@ -84,6 +84,23 @@ class HistoryEndRecord(LogRecord):
     parts: Count
 
 
+ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,127}$", max_length=128)]
+"""`pegel`, or the dotted name of an estimator of river's kind."""
+
+
+class PromotionRecord(LogRecord):
+    """Stream counts: from this bucket on (its number since 1970) the model pages, and the one before is a challenger.
+
+    A bucket that was judged already is taken as the next that will be. A repeated id changes nothing; of several for
+    one bucket the last holds. A model that does not run as a challenger then is refused.
+    """
+
+    kind: Literal["promotion"] = "promotion"
+    id: Uuid
+    model: ModelName
+    bucket: Count
+
+
 class CalendarRecord(LogRecord):
     """Stream counts: an event that is known beforehand: a campaign, planned maintenance.
 
@@ -108,6 +125,26 @@ class CalendarCancelRecord(LogRecord):
     kind: Literal["calendar_cancel"] = "calendar_cancel"
     id: Uuid
     cancels: Uuid
+
+
+class FeedbackRecord(LogRecord):
+    """Stream counts: what a team says of what it was paged for. It is sent from the alerter's outbox.
+
+    id: a repeated one is dropped. segment: the line, '*' where a dimension is left out; bucket: from which it holds;
+    one that is judged already holds from the next. verdict `real`: it is counted, and changes nothing; `not_useful`
+    raises the line's bar (pegel.schemas.feedback); `new_normal`: what was seen there since `since` is what is expected
+    from now on; `undo`: what `undoes` said holds no longer. given_by: a team, never a person.
+    """
+
+    kind: Literal["feedback"] = "feedback"
+    id: Uuid
+    verdict: Literal["real", "not_useful", "new_normal", "undo"]
+    bucket: Count
+    segment: Segment | None = None
+    spike_id: Annotated[str, StringConstraints(max_length=256)] | None = None
+    since: AwareDatetime | None = None
+    undoes: Uuid | None = None
+    given_by: Slug
 
 
 WindowStatus = Literal["observed", "late", "gap", "early"]
@@ -161,6 +198,23 @@ class RollupRecord(LogRecord):
     score: tuple[float, ...]
 
 
+class ChallengerRecord(LogRecord):
+    """Stream windows: how a model that does not page saw a bucket. Columns of equal length; a roll-up has '*'.
+
+    They stand after the bucket record (behind all that the same record of counts caused), so that no id of what pages
+    or is charged depends on which challengers run. score: as a window's; lines without an opinion are left out. A
+    model that is asked every 5 minutes has a record for the last bucket of them. A large one is split into several.
+    """
+
+    kind: Literal["challenger"] = "challenger"
+    origin: Origin
+    bucket: int
+    start: AwareDatetime
+    model: str
+    segments: tuple[Segment, ...]
+    score: tuple[float, ...]
+
+
 SpikeState = Literal["opened", "updated", "resolved"]
 
 
@@ -181,8 +235,9 @@ class SpikeRecord(LogRecord):
     observed, expected: contacts in the most telling window (window_seconds long, ending at `at`); excess_since_onset:
     observed minus expected from onset to `at`. lower, upper: 95 % of what is usual in that window. rarity_weeks: once
     in how many weeks chance brings this to this line, never more than three times the history. trend: the last 15
-    minutes against the 15 before. events: names of those in the calendar that hold there. explanation, explanation_de:
-    one or two sentences made from these fields.
+    minutes against the 15 before. events: names of those in the calendar that hold there. bar_raised: so many powers of
+    ten rarer than promised it must be to page, since teams said that such pages are of no use. explanation,
+    explanation_de: one or two sentences made from these fields.
     """
 
     kind: Literal["spike"] = "spike"
@@ -205,6 +260,7 @@ class SpikeRecord(LogRecord):
     trend: Trend | None = None
     carried_by: tuple[Carried, ...] | None = None
     events: tuple[str, ...] | None = None
+    bar_raised: Annotated[float, Field(ge=0)] | None = None
     model: str
     explanation: str
     explanation_de: str | None = None

@@ -4,7 +4,7 @@ Numbers are bounded here as far as a field can tell by itself; `reading` checks 
 """
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -22,6 +22,7 @@ Small = Annotated[int, Meta(ge=0, le=SMALL_MAX)]
 Aware = Annotated[datetime, Meta(tz=True)]
 Id = Annotated[str, Meta(max_length=64)]
 Glob = Annotated[str, Meta(min_length=1, max_length=128)]
+Word = Annotated[str, Meta(max_length=128)]
 
 
 class HeadLine(Struct):
@@ -83,6 +84,14 @@ class HistoryEndLine(Struct):
     parts: Small
 
 
+class PromotionLine(Struct):
+    """What is read of a PromotionRecord."""
+
+    id: Id
+    model: Annotated[str, Meta(max_length=128)]
+    bucket: Place
+
+
 class CalendarLine(Struct):
     """What is read of a CalendarRecord."""
 
@@ -100,11 +109,23 @@ class CalendarCancelLine(Struct):
     cancels: Id
 
 
+class FeedbackLine(Struct):
+    """What is read of a FeedbackRecord."""
+
+    id: Id
+    verdict: Literal["real", "not_useful", "new_normal", "undo"]
+    bucket: Sum
+    segment: tuple[Word, ...] = ()
+    since: Aware | None = None
+    undoes: Id | None = None
+
+
 def merged(rows: list[Row]) -> list[Row]:
     """One row a cell: partitions count the same cell apart."""
-    sums: dict[tuple[tuple[str, str], ...], Row] = {}
-    for cell, contacts, handled in rows:
-        key = tuple(cell.items())
+    sums: dict[tuple[tuple[str, ...], tuple[str, ...]], Row] = {}
+    for row in rows:
+        cell = row[0]
+        key = (tuple(cell), tuple(cell.values()))
         before = sums.get(key)
-        sums[key] = (cell, contacts, handled) if before is None else (cell, before[1] + contacts, before[2] + handled)
+        sums[key] = row if before is None else (cell, before[1] + row[1], before[2] + row[2])
     return list(sums.values())

@@ -1,6 +1,7 @@
 """Segments: numbers for the values of the segment dimensions, in the order in which they were first counted."""
 
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any, Final
 
 UNKNOWN: Final = "unknown"
@@ -15,6 +16,8 @@ class Segments:
 
     def __init__(self, dimensions: tuple[str, ...], max_segments: int) -> None:
         self._dimensions, self._max = dimensions, max_segments
+        # With several dimensions: a bucket has a row for each of thousands of cells, which seldom lack one.
+        self._pick = itemgetter(*dimensions) if len(dimensions) > 1 else None
         self._topic_at = dimensions.index("topic") if "topic" in dimensions else len(dimensions) - 1
         self.names: list[tuple[str, ...]] = []
         self._numbers: dict[tuple[str, ...], int] = {}
@@ -29,6 +32,11 @@ class Segments:
 
     def number(self, cell: dict[str, str]) -> int:
         """The segment of a cell; one that is new gets the next number."""
+        if self._pick is not None:
+            try:
+                return self.of(self._pick(cell))
+            except KeyError:
+                pass
         return self.of(tuple([cell.get(dimension, UNKNOWN) for dimension in self._dimensions]))
 
     def of(self, values: tuple[str, ...]) -> int:

@@ -94,8 +94,17 @@ def lately_above(windows: Windows) -> bool:
 class SpikeTracker:
     """Which lines are in a spike. Feed `follow` each bucket judged; it says what opened, grew, or is over."""
 
-    def __init__(self, bucket_seconds: int, false_pages_per_week: float) -> None:
+    def __init__(
+        self,
+        bucket_seconds: int,
+        false_pages_per_week: float,
+        raised: Mapping[tuple[str, ...], float] | None = None,
+    ) -> None:
+        """raised: by how much the bars of some lines are higher (judge.domain.feedback); it may change."""
         self._bucket_seconds = bucket_seconds
+        self._raised: Mapping[tuple[str, ...], float] = {} if raised is None else raised
+        self._ending: set[tuple[str, ...]] = set()
+        """Spikes that are over because somebody said so; told with the bucket that is judged next."""
         self.bar = -log10(false_pages_per_week)
         self.up: dict[tuple[str, ...], Spike] = {}
 
@@ -115,11 +124,11 @@ class SpikeTracker:
         told: list[tuple[SpikeState, Spike]] = []
         for line, spike in list(self.up.items()):
             # Nobody observed the hour in which it would have ended, so it ended then: what rises now is another one.
-            if end - self._bucket_seconds - spike.last_above >= CLOSE_SECONDS:
+            if line in self._ending or end - self._bucket_seconds - spike.last_above >= CLOSE_SECONDS:
                 told.append(("resolved", self._end(line, detector)))
         ended = {spike.line for _, spike in told}  # its evidence was of then
+        self._ending.clear()
         count = len(segments) + len(judgement.rollups.names)
-        low = self.bar - HYSTERESIS
         groups = (
             (segments, judgement.score, observed, judgement.expected),
             (judgement.rollups.names, judgement.rollups.score, judgement.rollups.observed, judgement.rollups.expected),
@@ -127,7 +136,7 @@ class SpikeTracker:
         for names, scores, seen, normal in groups:
             risen = [n for n in np.flatnonzero(scores >= self.bar).tolist() if names[n] not in {*self.up, *ended}]
             for number in risen:
-                if quiet(detector.members(names[number])):
+                if scores[number] < self.bar_of(names[number]) or quiet(detector.members(names[number])):
                     continue
                 if not self._is_of_one_segment(names[number], detector):
                     spike = self._open(names[number], end, float(scores[number]), count, detector)
@@ -139,7 +148,7 @@ class SpikeTracker:
                     continue
                 spike.observed += int(seen[number])
                 spike.expected += float(normal[number])
-                if scores[number] >= low:
+                if scores[number] >= self.bar_of(line) - HYSTERESIS:
                     windows = detector.windows(line)
                     if lately_above(windows):
                         spike.last_above = end
@@ -151,6 +160,14 @@ class SpikeTracker:
                     spike.told_excess = excess
                     told.append(("updated", spike))
         return told
+
+    def bar_of(self, line: tuple[str, ...]) -> float:
+        """The score from which on a line is in a spike."""
+        return self.bar + self._raised.get(line, 0.0)
+
+    def end(self, line: tuple[str, ...]) -> None:
+        """What is up within this line is normal from now on: its spikes are over."""
+        self._ending.update(name for name in self.up if covers(line, name))
 
     def add_late(self, line: tuple[str, ...], bucket_start: int, contacts: int) -> None:
         """Contacts of an earlier bucket came late: they belong to a spike that was up by then."""

@@ -5,6 +5,7 @@ from typing import Any, Final, Literal, cast
 
 import numpy as np
 
+from pegel.detector.judge.domain.challengers import Opinion
 from pegel.detector.judge.domain.explaining import Facts, explain, with_events
 from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement, Lines
 from pegel.detector.judge.domain.lines import Row
@@ -16,6 +17,7 @@ from pegel.schemas.detection import (
     Additions,
     BucketRecord,
     Carried,
+    ChallengerRecord,
     Covered,
     RollupRecord,
     SpikeRecord,
@@ -152,10 +154,37 @@ class Writer:
                 )
             )
 
+    def challenger(self, opinion: Opinion) -> None:
+        """Scores of a model that does not page; a large number of them is split."""
+        some = self._segments_a_record(len(opinion.names))
+        for first in range(0, len(opinion.names), some):
+            part = slice(first, first + some)
+            self._outputs.append(
+                ChallengerRecord.model_construct(
+                    origin=self._origin(),
+                    bucket=opinion.bucket,
+                    start=self._at(opinion.bucket),
+                    model=opinion.model,
+                    segments=tuple(opinion.names[part]),
+                    score=rounded(opinion.score[part]),
+                )
+            )
+
     def spike(
-        self, state: SpikeState, spike: Spike, facts: Facts, end: int, model: str, *, events: tuple[str, ...] = ()
+        self,
+        state: SpikeState,
+        spike: Spike,
+        facts: Facts,
+        end: int,
+        model: str,
+        *,
+        events: tuple[str, ...] = (),
+        bar_raised: float | None = None,
     ) -> None:
-        """A spike as it stands at `end` (seconds since 1970). events: names of those that hold there."""
+        """A spike as it stands at `end` (seconds since 1970).
+
+        events: names of those that hold there; bar_raised: that of its line, None where it is not.
+        """
         name = ", ".join(value for value in reversed(spike.line) if value != "*") or "everything"
         self._outputs.append(
             SpikeRecord(
@@ -182,6 +211,7 @@ class Writer:
                     for one in facts.carriers[:CARRIERS_MAX]
                 ),
                 events=events or None,
+                bar_raised=bar_raised,
                 model=model,
                 explanation=with_events(explain(spike, name, end=end, facts=facts), events),
                 explanation_de=with_events(explain(spike, name, end=end, facts=facts, language="de"), events, "de"),
@@ -251,6 +281,9 @@ def rows_a_record(rows: list[Row]) -> int:
 
 def words_bytes(words: dict[str, str]) -> int:
     """At most so many bytes have named words in JSON: each character escaped by a backslash, or four bytes of UTF-8."""
+    values = "".join(words.values())
+    if values.isascii():
+        return len("".join(words)) + 6 * len(words) + 2 * len(values)
     return sum([len(name) + 6 + len(value) * (2 if value.isascii() else 4) for name, value in words.items()])
 
 
