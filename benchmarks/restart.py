@@ -46,7 +46,7 @@ LOG_ID: Final = str(uuid4())
 
 
 def make() -> Kernel:
-    return Kernel(60, Zones(zone_of_country(), 0))
+    return Kernel(60, Zones(zone_of_country(), 0), 1)
 
 
 def bucket(number: int, contacts: list[int]) -> list[In]:

@@ -130,7 +130,7 @@ def test_the_same_calls_give_the_same_answers(make: Make) -> None:
 
 def test_the_rhythm_is_that_of_local_time_across_a_clock_change() -> None:
     # Madrid's clocks go forward on 2026-03-29: 09:00 local is 08:00 UTC before and 07:00 UTC after.
-    detector = Kernel(60, Zones({"ES": "Europe/Madrid"}, 0))
+    detector = Kernel(60, Zones({"ES": "Europe/Madrid"}, 0), 1)
     detector.add_segments([("ES", "atm")])
     start = MONDAY
     for step in range(4 * 2016 - 288):

@@ -104,7 +104,7 @@ class Detection:
         self.judge = judging.Judge(
             self.judge_rules,
             epoch=0,
-            make_detector=lambda: Kernel(bucket_seconds, Zones({"ES": "Europe/Madrid"}, 0)),
+            make_detector=lambda: Kernel(bucket_seconds, Zones({"ES": "Europe/Madrid"}, 0), 1),
             fence=self.fence,
             models=models,
         )

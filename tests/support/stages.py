@@ -9,7 +9,6 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -39,13 +38,11 @@ from pegel.detector.counter.domain import counting
 from pegel.detector.counter.domain.counting import PartitionCounter
 from pegel.detector.judge.domain import judging
 from pegel.detector.judge.domain.judging import Judge
-from pegel.detector.judge.domain.models.kernel import Kernel
-from pegel.detector.judge.domain.seasons import Zones
+from pegel.detector.models import detector
 from pegel.eventlog.fencing import Fence, head
 from pegel.eventlog.identity import Identity
 from pegel.eventlog.port import CONTACTS, COUNTS, REJECTED, WINDOWS, EventLog, Record
 from pegel.runtime.settings import Settings
-from pegel.runtime.zones import zone_of_country
 from pegel.schemas.base import LogRecord
 
 COUNTED: Final = (COUNTS, REJECTED)
@@ -150,9 +147,7 @@ def judging_rules(identity: Identity, settings: Settings) -> judging.Rules:
 
 def detector_maker(identity: Identity, settings: Settings) -> Callable[[], Any]:
     """Makes fresh detectors of the model of the settings."""
-    dimensions = identity.meta.dimensions
-    country_at = dimensions.index("country") if "country" in dimensions else None
-    return partial(Kernel, identity.meta.bucket_seconds, Zones(zone_of_country(settings.zones), country_at))
+    return detector(settings, identity.meta.bucket_seconds, identity.meta.dimensions)
 
 
 def counts_of(contacts: Mapping[int, Sequence[Record]], rules: counting.Rules) -> dict[str, Outputs]:

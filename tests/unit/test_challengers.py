@@ -197,7 +197,7 @@ def test_the_first_model_pages_until_a_promotion() -> None:
 
 
 def kernel() -> Kernel:
-    return Kernel(BUCKET, Zones({"ES": "Europe/Madrid"}, 0))
+    return Kernel(BUCKET, Zones({"ES": "Europe/Madrid"}, 0), 1)
 
 
 def restored(d: Detection, state: dict[str, Any], models: Rules) -> Judge:

@@ -162,3 +162,10 @@ class TestCommon:
     def test_a_bad_day_is_hardly_believed(self) -> None:
         common, countries = self.run(np.full(len(COUNTRY), 0.6), 48)
         assert common.now(countries) == pytest.approx(0.95)
+
+    def test_a_country_of_few_segments_has_no_day_of_its_own(self) -> None:
+        common, countries = Common(), np.array([0, 0, 0])
+        common.widen(1)
+        for _ in range(48):
+            common.note(np.full(3, 30.0), np.full(3, 20.0), countries)
+        assert (common.now(countries) == 1.0).all()

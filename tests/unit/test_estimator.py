@@ -43,7 +43,7 @@ def taught(counts: NDArray[np.int64]) -> Pegel:
 @settings(max_examples=2, deadline=None)
 @given(st.integers(0, 10_000), st.sets(st.integers(0, 4 * DAY), max_size=40))
 def test_scores_are_those_of_the_kernels_row_to_the_bit(seed: int, unseen: set[int]) -> None:
-    pegel, kernel = Pegel(BUCKET, "Europe/Madrid", "ES"), Kernel(BUCKET, Zones({"ES": "Europe/Madrid"}, 0))
+    pegel, kernel = Pegel(BUCKET, "Europe/Madrid", "ES"), Kernel(BUCKET, Zones({"ES": "Europe/Madrid"}, 0), 0)
     kernel.add_segments([("ES", "atm")])
     scores, opinions = [], 0
     for place, count in enumerate(series(5, seed).tolist()):

@@ -43,7 +43,7 @@ def usual(days: int, seed: int, bucket_seconds: int) -> Ints:
 def taught(bucket_seconds: int) -> bytes:
     """A detector that has learnt two weeks before MONDAY, with buckets of a minute only days: those take longer."""
     days = 14 if bucket_seconds == STEP else 4
-    kernel = Kernel(bucket_seconds, Zones({}, 0))
+    kernel = Kernel(bucket_seconds, Zones({}, 0), 1)
     kernel.add_segments(SEGMENTS)
     for step, observed in enumerate(usual(days, 1, STEP)):
         kernel.learn(MONDAY - days * DAY + step * STEP, STEP, observed)
@@ -54,7 +54,7 @@ class Bank:
     """What comes from MONDAY on is the same in every bank, but for what is changed. Days are counted from there."""
 
     def __init__(self, *events: Event, bucket_seconds: int = STEP) -> None:
-        self.kernel = Kernel(bucket_seconds, Zones({}, 0))
+        self.kernel = Kernel(bucket_seconds, Zones({}, 0), 1)
         self.kernel.restore(decode(taught(bucket_seconds)))
         self.bucket_seconds = bucket_seconds
         self.events = Events(bucket_seconds, events)
@@ -174,7 +174,7 @@ def test_restored_within_and_after_events_the_answers_are_the_same_to_the_bit(ho
     events = (event(0.75, 1.5, 2.0), event(1, 1.25, NO_PAGING, ("*", "atm")))
     whole, stopped = (Bank(*events).live(hour / 24, times(ES, 2)) for _ in range(2))
     again = Bank()
-    again.kernel = Kernel(STEP, Zones({}, 0))
+    again.kernel = Kernel(STEP, Zones({}, 0), 1)
     again.kernel.restore(decode(encode(stopped.kernel.state())))
     again.events.restore(decode(encode(stopped.events.state())))
     again.judged = list(stopped.judged)

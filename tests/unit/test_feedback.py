@@ -352,7 +352,7 @@ def test_what_makes_no_sense_is_quarantined(fields: dict[str, object], field: st
 @cache
 def taught() -> Kernel:
     """Four weeks of 10 contacts in 5 minutes."""
-    kernel = Kernel(300, Zones({}, None))
+    kernel = Kernel(300, Zones({}, None), 1)
     kernel.add_segments([ATM])
     for step, contacts in enumerate(np.random.default_rng(2).poisson(10, size=(28 * 288, 1))):
         kernel.learn(int(MADE.timestamp()) - (28 * 288 - step) * 300, 300, contacts)

@@ -138,7 +138,7 @@ def test_restored_within_an_event_it_goes_on_as_one_that_was_not_stopped(cut: in
         d.tick(minute + 1.3)
         if minute == 24:
             d.counts_record(minute + 1.4, CalendarCancelRecord(id=name(3), cancels=name(1)))
-    make = lambda: Kernel(60, Zones({"ES": "Europe/Madrid"}, 0))  # noqa: E731
+    make = lambda: Kernel(60, Zones({"ES": "Europe/Madrid"}, 0), 1)  # noqa: E731
     first = Judge(d.judge_rules, 0, make, Fence())
     fence = Fence()
     before = first.apply(d.counts[:cut])

@@ -132,7 +132,7 @@ def told(outputs: Sequence[LogRecord]) -> list[dict[str, Any]]:
 
 
 def kernel() -> Kernel:
-    return Kernel(60, Zones({"ES": "Europe/Madrid"}, 0))
+    return Kernel(60, Zones({"ES": "Europe/Madrid"}, 0), 1)
 
 
 def telling_cuts(records: Sequence[In]) -> list[int]:

@@ -410,6 +410,6 @@ def test_no_record_makes_the_judge_raise(seed: int, clock: str) -> None:
     for output in outputs:
         assert type(output).decode(output.encode()).encode() == output.encode()
     restored = Judge.restored(
-        judge._rules, 1, lambda: Kernel(60, Zones({"ES": "Europe/Madrid"}, 0)), Fence(), judge.state()
+        judge._rules, 1, lambda: Kernel(60, Zones({"ES": "Europe/Madrid"}, 0), 1), Fence(), judge.state()
     )
     assert encode(restored.state()) == encode(judge.state())

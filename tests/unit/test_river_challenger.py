@@ -187,7 +187,7 @@ def test_of_many_segments_only_the_newest_hours_are_learnt() -> None:
 def test_the_kernel_keeps_the_hours_that_it_has_judged() -> None:
     # Hours:  0 .. 21 | 22 nobody saw it | 23 .. 34 from the archive | 35 .. 59 as they came
     counts = rhythm(3, 288)[: 60 * 12].reshape(60, 12, 2)
-    kernel = Kernel(300, ZONES)
+    kernel = Kernel(300, ZONES, 1)
     kernel.add_segments(SEGMENTS)
     assert list(kernel.kept()) == []
     for hour, rows in enumerate(counts):

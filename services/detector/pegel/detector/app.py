@@ -1,21 +1,16 @@
 """The detector's composition root: counter, judge, or both."""
 
 import asyncio
-import functools
 import os
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Literal
 
 from pegel.detector import models
 from pegel.detector.counter.domain import counting
 from pegel.detector.counter.pipeline import job as counter_job
 from pegel.detector.judge.domain import judging
-from pegel.detector.judge.domain.days import Calendar
-from pegel.detector.judge.domain.models.kernel import Kernel
-from pegel.detector.judge.domain.seasons import Zones
 from pegel.detector.judge.pipeline import job as judge_job
-from pegel.detector.judge.ports import Detector
 from pegel.eventlog.connect import connect
 from pegel.eventlog.identity import Identity, open_identity
 from pegel.eventlog.jobs import Job
@@ -25,7 +20,6 @@ from pegel.runtime.http import make_app
 from pegel.runtime.probes import Probe
 from pegel.runtime.serve import Service
 from pegel.runtime.settings import Settings
-from pegel.runtime.zones import zone_of_country
 
 
 def build(settings: Settings, only: Literal["counter", "judge"] | None = None) -> Service:
@@ -83,12 +77,8 @@ def halves(
             max_segments=settings.max_segments,
             false_pages_per_week=settings.false_pages_per_week,
         )
-        country_at = meta.dimensions.index("country") if "country" in meta.dimensions else None
-        topic_at = meta.dimensions.index("topic") if "topic" in meta.dimensions else len(meta.dimensions) - 1
-        zones = Zones(zone_of_country(settings.zones), country_at)
-        holidays = Calendar(country_at, None if settings.holidays == "auto" else {})
-        make: Callable[[], Detector] = functools.partial(Kernel, meta.bucket_seconds, zones, topic_at, holidays)
-        beside = models.rules(settings, meta.bucket_seconds, zones)
+        make = models.detector(settings, meta.bucket_seconds, meta.dimensions)
+        beside = models.rules(settings, meta.bucket_seconds, meta.dimensions)
         jobs.append(judge_job(judge_rules, make, meta.partitions, beside))
     loops = [
         Processing(

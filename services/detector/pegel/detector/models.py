@@ -1,10 +1,16 @@
 """Which models may page in this process, by name: the product's own, and estimators of river's kind."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pegel.detector.judge.domain.challengers import PEGEL, Challenger, Rules
+from pegel.detector.judge.domain.days import Calendar
+from pegel.detector.judge.domain.models.kernel import Kernel
 from pegel.detector.judge.domain.seasons import Zones
+from pegel.detector.judge.ports import Detector
 from pegel.runtime.settings import ConfigurationError, Settings
+from pegel.runtime.zones import zone_of_country
 
 if TYPE_CHECKING:
     from pegel.detector.judge.domain.models.challenger import RiverChallenger
@@ -36,8 +42,21 @@ def check(settings: Settings) -> None:
         raise ConfigurationError(faults)
 
 
-def rules(settings: Settings, bucket_seconds: int, zones: Zones) -> Rules:
-    """The models of the settings, for a judge of these buckets and zones."""
+def detector(settings: Settings, bucket_seconds: int, dimensions: tuple[str, ...]) -> Callable[[], Detector]:
+    """Makes fresh detectors of the product's own kind."""
+    country_at = dimensions.index("country") if "country" in dimensions else None
+    topic_at = dimensions.index("topic") if "topic" in dimensions else len(dimensions) - 1
+    holidays = Calendar(country_at, None if settings.holidays == "auto" else {})
+    return partial(Kernel, bucket_seconds, _zones(settings, dimensions), topic_at, holidays)
+
+
+def _zones(settings: Settings, dimensions: tuple[str, ...]) -> Zones:
+    return Zones(zone_of_country(settings.zones), dimensions.index("country") if "country" in dimensions else None)
+
+
+def rules(settings: Settings, bucket_seconds: int, dimensions: tuple[str, ...]) -> Rules:
+    """The models of the settings, for a judge of these buckets and dimensions."""
+    zones = _zones(settings, dimensions)
 
     def make(name: str) -> Challenger:
         return _river(name, bucket_seconds, zones)

@@ -20,6 +20,8 @@ FAR: Final = 2.5
 """Standard deviations of a segment's count in a step beyond which it says no more: its own trouble."""
 WORTH: Final = 150.0
 """Contacts that the thought of an ordinary day is worth: noise of 3 a contact, variance of days of 0.02."""
+SEGMENTS_MIN: Final = 4
+"""With fewer segments, what they have in common is the trouble of one of them."""
 DOWN, UP = 0.05, 0.6
 """A day is believed to be so far off at most; downwards little, since a topic that stays would look like a rise."""
 
@@ -47,6 +49,7 @@ class Common:
         now = [np.bincount(countries, weights=weight * values, minlength=count) for values in (beyond, expected)]
         self._sums = np.exp(-1 / MEMORY_STEPS) * self._sums + np.stack(now)
         deviation = np.clip(self._sums[0] / (self._sums[1] + WORTH), -DOWN, UP)
+        deviation[np.bincount(countries, minlength=count) < SEGMENTS_MIN] = 0.0
         self._past = np.concatenate([self._past[1:], deviation[None]])
 
     def now(self, countries: Ints) -> Floats:

@@ -41,7 +41,7 @@ class Pegel(base.AnomalyDetector):
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError(f"{zone} is no zone: {error}") from error
         self.bucket_seconds, self.zone, self.country = bucket_seconds, zone, country
-        self._kernel = Kernel(bucket_seconds, Zones({country: zone}, 0))
+        self._kernel = Kernel(bucket_seconds, Zones({country: zone}, 0), 0)
         self._kernel.add_segments([(country,)])
         self._end: int | None = None
 

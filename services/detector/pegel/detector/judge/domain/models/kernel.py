@@ -68,7 +68,7 @@ class Kernel:
 
     version = "pegel/1"
 
-    def __init__(self, bucket_seconds: int, zones: Zones, topic_at: int = -1, calendar: Calendar | None = None) -> None:
+    def __init__(self, bucket_seconds: int, zones: Zones, topic_at: int, calendar: Calendar | None = None) -> None:
         """topic_at: the dimension whose other segments a young one borrows from. calendar: holidays and paydays."""
         self._bucket_seconds = bucket_seconds
         self._step_seconds = max(SLOT_SECONDS, bucket_seconds)
@@ -405,8 +405,8 @@ class Kernel:
         if self._countries is not None:  # a country's roll-up believes in a good day only after a while
             summed.append(heard * self._clipped(y, m * self._common.then(self._countries) * margin))
         rollup_paths = evidence.added(self._rollup_paths, self._rollups.sums(summed, self._country_at), part)
-        if quiet.any():  # a roll-up of such segments alone has nothing to tell
-            rollup_paths[:, self._rollups.sums([(~quiet).astype(np.float64)])[0] == 0] = evidence.NOTHING
+        if not heard.all():  # a roll-up of such segments alone has nothing to tell
+            rollup_paths[:, self._rollups.sums([heard.astype(np.float64)])[0] == 0] = evidence.NOTHING
         if not into:
             self._paths, self._rollup_paths = paths, rollup_paths
             evidence.begun_again(paths, self._peaks)
