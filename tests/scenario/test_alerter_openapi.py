@@ -12,7 +12,7 @@ from support.openapi import explore
 from support.windows import Windows, append, cell
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_the_alerter_keeps_its_word(tmp_path: Path) -> None:
     settings, log, windows = Settings(data_dir=tmp_path), MemoryLog(), Windows()
     tokens = Tokens([(hashed("t"), Principal("test", "admin"))])

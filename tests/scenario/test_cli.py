@@ -54,6 +54,7 @@ def test_help_imports_nothing_heavy() -> None:
         "backtest",
         "simulate",
         "warm-start",
+        "feedback",
         "audit",
         "migrate",
         "streams",
@@ -78,6 +79,10 @@ def test_help_imports_nothing_heavy() -> None:
         ("token", "Not A Slug"),
         ("token", "desk", "--role", "king"),
         ("streams", "destroy"),
+        ("feedback", "1" * 20),
+        ("feedback", "1" * 20, "useless"),
+        ("feedback", "1" * 20, "real", "--undo"),
+        ("feedback", "1" * 20, "real", "--by", "Not A Team"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(here: runs.Place, pegel: runs.InProcess, arguments: tuple[str, ...]) -> None:

@@ -239,3 +239,19 @@ async def test_metrics_tell_contacts_and_copies_and_not_ticks(log: EventLog, set
 def test_an_unknown_model_stops_the_start_and_the_known_ones_are_named() -> None:
     with pytest.raises(ConfigurationError, match=r"PEGEL_MODEL=magic: the models are pegel"):
         build(load({}, model="magic"))
+
+
+@pytest.mark.parametrize(
+    ("challengers", "fault"),
+    [
+        (
+            "river.cluster.KMeans",
+            "PEGEL_CHALLENGERS=river.cluster.KMeans: river.cluster.KMeans has no score_one, as an",
+        ),
+        ("pegel, gauss", "PEGEL_CHALLENGERS=gauss: the models are pegel, river.anomaly.HalfSpaceTrees, "),
+        ("support.estimators.Printing", "its state can't be saved: it holds a builtins.builtin_function_or_method"),
+    ],
+)
+def test_a_challenger_that_cannot_be_one_stops_the_start_with_its_reason(challengers: str, fault: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(fault)):
+        build(load({}, challengers=challengers))

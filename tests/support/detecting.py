@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from itertools import count
 
 from pegel.detector.counter.domain import counting
-from pegel.detector.judge.domain import judging
+from pegel.detector.judge.domain import challengers, judging
 from pegel.detector.judge.domain.models.kernel import Kernel
 from pegel.detector.judge.domain.seasons import Zones
 from pegel.eventlog.fencing import Fence
@@ -85,6 +85,7 @@ class Detection:
         bucket_seconds: int = 60,
         max_segments: int = 100,
         dimensions: tuple[str, ...] = DIMENSIONS,
+        models: challengers.Rules = challengers.ALONE,
     ) -> None:
         self.counters = [
             Counted(clock, bucket_seconds, partition, dimensions=dimensions) for partition in range(partitions)
@@ -105,6 +106,7 @@ class Detection:
             epoch=0,
             make_detector=lambda: Kernel(bucket_seconds, Zones({"ES": "Europe/Madrid"}, 0)),
             fence=self.fence,
+            models=models,
         )
         self.counts: list[judging.In] = []
         self.outputs: list[LogRecord] = []

@@ -35,11 +35,11 @@ from pegel.alerter.ledger.pipeline import Booking
 from pegel.alerter.ownership.adapters.file import FileOwnerRules
 from pegel.alerter.settings import source
 from pegel.alerter.windows.buckets import Assembler
-from pegel.detector.app import MODELS
 from pegel.detector.counter.domain import counting
 from pegel.detector.counter.domain.counting import PartitionCounter
 from pegel.detector.judge.domain import judging
 from pegel.detector.judge.domain.judging import Judge
+from pegel.detector.judge.domain.models.kernel import Kernel
 from pegel.detector.judge.domain.seasons import Zones
 from pegel.eventlog.fencing import Fence, head
 from pegel.eventlog.identity import Identity
@@ -152,9 +152,7 @@ def detector_maker(identity: Identity, settings: Settings) -> Callable[[], Any]:
     """Makes fresh detectors of the model of the settings."""
     dimensions = identity.meta.dimensions
     country_at = dimensions.index("country") if "country" in dimensions else None
-    return partial(
-        MODELS[settings.model], identity.meta.bucket_seconds, Zones(zone_of_country(settings.zones), country_at)
-    )
+    return partial(Kernel, identity.meta.bucket_seconds, Zones(zone_of_country(settings.zones), country_at))
 
 
 def counts_of(contacts: Mapping[int, Sequence[Record]], rules: counting.Rules) -> dict[str, Outputs]:

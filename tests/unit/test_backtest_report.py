@@ -157,7 +157,8 @@ def test_it_opens_with_a_sentence_for_each_page_and_has_a_chart_for_each(page: s
 
 def test_it_says_what_was_found_missed_and_false(page: str) -> None:
     said = " ".join(re.sub(r"<[^>]+>", " ", page).split())
-    assert "Of 2 known events 1 was found and 1 missed. 2 pages fit none of them: 2.0 a week" in said
+    assert "Of 2 known events 1 was found and 1 missed. 2 pages fit none of them." in said
+    assert "False pages a week: 5 promised, 2.0 seen." in said
     assert "It did happen: this was the first page, 5 min after it began." in said
     assert said.count("Nothing is known to have happened here then.") == 4  # of two pages, in list and section
 
@@ -186,3 +187,5 @@ def test_the_summary_in_words() -> None:
     assert summary(dataclasses.replace(result, verdict=verdict)).endswith(
         "; found 1 of 1, missed 0, 1 false; delay 20 min (half), 20 min (nine of ten)"
     )
+    promised = dataclasses.replace(result, verdict=verdict, promised_per_week=5.0)
+    assert "; found 1 of 1, missed 0, 1 false, 1.0 a week where 5 were promised; delay" in summary(promised)

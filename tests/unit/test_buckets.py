@@ -8,6 +8,7 @@ import pytest
 from pegel.alerter.windows.buckets import Assembler, Bucket, LogEnd, Unreadable
 from pegel.eventlog.port import Record
 from pegel.schemas.base import LogRecord
+from pegel.schemas.detection import BucketRecord, ChallengerRecord
 from support.windows import START, Windows, cell
 
 KINDS = ("window", "spike")
@@ -40,6 +41,22 @@ def test_only_what_is_asked_for_is_read() -> None:
     windows = Windows()
     (bucket,) = Assembler({}, ("spike",)).take(on_log(windows.bucket([(cell(), 3)], spikes=[windows.spike()])))
     assert (len(bucket.windows), len(bucket.spikes)) == (0, 1)
+
+
+def test_what_challengers_say_is_known_and_left_alone() -> None:
+    windows = Windows()
+    first, second = windows.bucket([(cell(), 3)]), windows.bucket([(cell(), 4)])
+    end = first[-1]
+    assert isinstance(end, BucketRecord)
+    origin = end.origin.model_copy(update={"place": end.origin.place + 1})
+    said = ChallengerRecord(
+        origin=origin, bucket=end.bucket, start=START, model="other/1", segments=(("ES", "atm"),), score=(1.5,)
+    )
+    assembler = Assembler({}, KINDS)
+    taken = list(assembler.take(on_log([*first, said, *second])))
+    assert contacts(taken) == [3, 4]
+    assert [bucket.unreadable for bucket in taken] == [(), ()]
+    assert [bucket.offset for bucket in taken] == [1, 4]
 
 
 def test_what_was_written_twice_is_taken_once() -> None:

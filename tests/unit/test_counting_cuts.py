@@ -72,7 +72,11 @@ def records(steps: list[Step], clock: str) -> list[counting.In]:
                 # Mostly a copy says what its first said: the topic hangs on the number.
                 topic = "atm" if s.contact % 2 else s.topic
                 happened = minutes - s.late_minutes if s.contact % 3 else 0
-                put(contact(event_id, happened, topic=topic, handled_seconds=s.handled or None).encode(), key)
+                who = f"p{s.contact // 2}" if s.contact else None
+                put(
+                    contact(event_id, happened, topic=topic, handled_seconds=s.handled or None, customer=who).encode(),
+                    key,
+                )
             case "tick":
                 tick()
             case "garbage":

@@ -20,7 +20,7 @@ from pegel.eventlog.fencing import Fence
 from pegel.eventlog.keys import contact_key, partition_of
 from pegel.schemas.base import LogRecord
 from pegel.schemas.contact import AmendmentRecord
-from pegel.schemas.detection import ClaimRecord, HistoryEndRecord, HistoryRecord
+from pegel.schemas.detection import ClaimRecord, FeedbackRecord, HistoryEndRecord, HistoryRecord
 from support.detecting import Detection, at, contact
 
 SEGMENTS = (("ES", "atm"), ("ES", "cards"), ("PT", "atm"))
@@ -63,6 +63,7 @@ class Story:
                     minute, usual + (12 if (country, topic) == rising and 30 <= minute < 80 else 0), country, topic
                 )
             self.oddities(minute)
+            self.answers(minute, rising)
             self.tick(minute, 0 if self.reaches_not(0, minute) else None)
 
     def reaches_not(self, partition: int, minute: float) -> bool:
@@ -86,7 +87,8 @@ class Story:
                 continue
             happened = minute if occurred is None else occurred
             self.sent.append((name, happened))
-            self.d.put(minute, contact(name, happened, country=country, topic=topic, handled_seconds=60))
+            told = {"channel": self.rng.choice(["phone", "chat"]), "customer": f"p{self.rng.randrange(400)}"}
+            self.d.put(minute, contact(name, happened, country=country, topic=topic, handled_seconds=60, **told))
 
     def oddities(self, minute: int) -> None:
         """Late contacts, amendments, claims of another owner, records that nobody can read."""
@@ -105,6 +107,16 @@ class Story:
             self.d.counts_record(minute, ClaimRecord(producer=f"counter/{number}", owner="other", epoch=0))
         elif odd < 0.4:
             self.d.counts_record(minute, ClaimRecord(producer="counter/99", owner="other", epoch=0))
+
+    def answers(self, minute: int, rising: tuple[str, ...]) -> None:
+        """What rose is normal, a pager was of no use, and both are taken back; one of them is sent twice."""
+        said = {45: (1, "not_useful", ("*", "*")), 60: (2, "new_normal", rising), 61: (2, "new_normal", rising),
+                110: (3, "undo", 2), 111: (4, "undo", 1)}  # fmt: skip
+        if minute in said:
+            number, verdict, what = said[minute]
+            named = {"undoes": str(UUID(int=what))} if isinstance(what, int) else {"segment": what, "since": at(30)}
+            fields = {"id": str(UUID(int=number)), "verdict": verdict, "bucket": 5, "given_by": "cash", **named}
+            self.d.counts_record(minute, FeedbackRecord.model_validate(fields))
 
     def tick(self, minute: float, but: int | None) -> None:
         for half in (0.3, 0.8):

@@ -30,7 +30,7 @@ def one_minute() -> tuple[Detection, dict[str, Any]]:
     d = Detection(partitions=1)
     d.send(0.5, 2)
     d.tick(1.2)
-    d.send(1.5, 3, handled_seconds=60)
+    d.send(1.5, 3, handled_seconds=60, customer="ann")
     (record,) = d.counters[0].tick(2.2)
     return d, json.loads(record.encode())
 
@@ -110,6 +110,14 @@ def put(path: str, value: object) -> Change:
         (put("additions.contacts", [1.5]), "additions.contacts[0]"),
         (put("additions.handled_seconds", [2**60]), "additions.handled_seconds[0]"),
         (put("additions.cells", [{"country": 1}]), "additions.cells[0][...]"),
+        (put("customers.bucket", [FIRST + 2]), "customers.bucket"),
+        (put("customers.bucket", []), "customers"),
+        (put("customers.segment", [["ES"]]), "customers.segment"),
+        (put("customers.contacts", [0]), "customers.contacts[0]"),
+        (put("customers.hashes", ["AAAA"]), "customers.hashes"),
+        (put("customers.hashes", [""]), "customers.hashes"),
+        (put("customers.hashes", ["no base64"]), "customers.hashes[0]"),
+        (put("customers.hashes", ["A" * 10_668]), "customers.hashes"),
         (put("totals", {"contacts": -1}), "totals"),
         (put("totals", {"stars": 1}), "totals"),
         (put("last", None), "last"),
@@ -377,6 +385,10 @@ def spoilt(seed: int, clock: str, records: int) -> tuple[Judge, list[Any], int]:
                     "contacts": (rng.choice([1, 2, 40]), rng.choice([1, -1, 2])), "handled_seconds": (60, 0),
                 },
                 "totals": {"contacts": 2, "counted": 2},
+                "customers": {
+                    "bucket": (bucket, bucket - rng.randrange(4)), "segment": (("ES", "atm"), ("PT", "atm")),
+                    "contacts": (rng.choice([1, 40]), 1), "hashes": ("AAECAwQFBgc=", "CAkKCwwNDg8="),
+                },
             }
         )  # fmt: skip
         numbers[partition] += 1

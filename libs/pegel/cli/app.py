@@ -52,6 +52,14 @@ class ReadStream(StrEnum):
     LINKED = "linked"
 
 
+class Verdict(StrEnum):
+    """What a page was."""
+
+    REAL = "real"
+    NOT_USEFUL = "not-useful"
+    NEW_NORMAL = "new-normal"
+
+
 class RoleName(StrEnum):
     """What a token may do."""
 
@@ -265,6 +273,21 @@ def warm_start(
 
 
 @app.command()
+def promote(
+    model: Annotated[str, typer.Argument(help="pegel, or a challenger: river.anomaly.GaussianScorer.")],
+    since: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="With its zone: 2026-03-02T09:00Z; default: now.")
+    ] = None,
+    unheard: Annotated[bool, typer.Option("--unheard", help="Though it has given no score lately.")] = False,
+) -> None:
+    """Let another model page; the one before runs on beside it."""
+    from pegel.cli.promote import promote as write
+    from pegel.runtime.settings import load
+
+    raise typer.Exit(write(load(), model, since, unheard=unheard))
+
+
+@app.command()
 def simulate(
     seed: Annotated[int, typer.Option(help="Which bank; the same number gives the same one.")] = 1,
     weeks: Annotated[int, typer.Option(min=1, max=12, help="Weeks of history to learn from.")] = 5,
@@ -279,6 +302,22 @@ def simulate(
 
     options = Options(seed=seed, weeks=weeks, failing_minutes=failing_minutes, end_with_stdin=end_with_stdin)
     raise typer.Exit(simulate_bank(load(), options))
+
+
+@app.command()
+def feedback(
+    incident: Annotated[str, typer.Argument(help="Its id, as in the API and on the dashboard.")],
+    verdict: Annotated[Verdict | None, typer.Argument(help="What its newest page was.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take back what was said last.")] = False,
+    by: Annotated[str | None, typer.Option(metavar="TEAM", help="Who says so; else the incident's owner.")] = None,
+) -> None:
+    """Say what a page was: real, not useful (its bar is raised), or the new normal (it is learnt at once)."""
+    from pegel.cli.feedback import give
+    from pegel.runtime.settings import load
+
+    if (verdict is None) is not undo:
+        raise typer.BadParameter("give a verdict, or --undo", param_hint="VERDICT")
+    raise typer.Exit(give(load(), incident, "undo" if verdict is None else verdict.value.replace("-", "_"), by))
 
 
 @app.command()

@@ -111,7 +111,10 @@ class Settings(BaseSettings):
         default=7 * 24, description="hours in which a copy of a contact is known as one, and an amendment finds it"
     )
     max_segments: Annotated[int, Field(ge=1)] = 20_000
-    model: str = Field(default="pegel", description="the model that pages")
+    model: str = Field(default="pegel", description="the model that pages until another is promoted: `pegel promote`")
+    challengers: str = Field(
+        default="", description="models that run silently beside it: pegel, river.anomaly.GaussianScorer, ..."
+    )
     false_pages_per_week: Annotated[float, Field(gt=0, le=1000)] = Field(
         default=1.0, description="pages a week, of the whole installation, that chance alone may bring"
     )
@@ -173,6 +176,10 @@ class Settings(BaseSettings):
     @property
     def segment_dimensions(self) -> tuple[str, ...]:
         return tuple(part.strip() for part in self.dimensions.split(",") if part.strip())
+
+    @property
+    def challenger_names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(part.strip() for part in self.challengers.split(",") if part.strip()))
 
     @property
     def loopback(self) -> bool:

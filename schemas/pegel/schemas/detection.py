@@ -1,10 +1,10 @@
 """What counter and judge write: counts, windows, spikes, bucket records; and what else the stream counts carries."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from pegel.schemas.base import Identifier, LogRecord, Model, Origin
+from pegel.schemas.base import Identifier, LogRecord, Model, Origin, Slug
 
 Cell = dict[str, str]
 """The counted fields of a contact that were said (counter.domain.cells): {"country": "ES", "topic": "atm", ...}."""
@@ -12,6 +12,9 @@ Cell = dict[str, str]
 Count = Annotated[int, Field(ge=0)]
 Segment = tuple[str, ...]
 """Values of the segment dimensions, in their order: ("ES", "atm"). In a roll-up a dimension left out is '*'."""
+
+UNKNOWN: Final = "unknown"
+"""The value of a dimension that a contact does not say."""
 
 Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 
@@ -27,6 +30,25 @@ class Additions(Model):
     cell: tuple[Count, ...] = ()
     contacts: tuple[int, ...] = ()
     handled_seconds: tuple[int, ...] = ()
+
+
+CUSTOMERS_MAX: Final = 1_000
+"""Hashes that a record of counts carries of a segment's bucket, at most."""
+HASH_BYTES: Final = 8
+
+
+class Customers(Model):
+    """Who contacted, to tell many customers from one who calls 29 times. Columns of equal length.
+
+    A row is a segment's bucket. contacts: those that carry a customer's pseudonym. hashes: 64 bits of each of these
+    customers, in base64, sorted: at most CUSTOMERS_MAX, the smallest; fewer than `contacts` where somebody came again.
+    Of contacts as they were first counted: an amendment moves no hash, a void takes none back.
+    """
+
+    bucket: tuple[int, ...]
+    segment: tuple[Segment, ...]
+    contacts: tuple[Count, ...]
+    hashes: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]+=*$")], ...]
 
 
 class PartitionTotals(Model):
@@ -49,7 +71,7 @@ class CountsRecord(LogRecord):
 
     Buckets in [gap_from, gap_to) were closed too late to have been observed (wall mode) or were skipped by a tick
     that moved more than a day (data mode). additions: for the buckets closed, and for earlier ones (late contacts,
-    amendments).
+    amendments). customers: of the same contacts; None where none carries a pseudonym.
     A large one is split: `last` is false for all parts but the last, and only the last closes.
     """
 
@@ -62,6 +84,7 @@ class CountsRecord(LogRecord):
     last: bool = True
     additions: Additions
     totals: PartitionTotals
+    customers: Customers | None = None
 
 
 class HistoryRecord(LogRecord):
@@ -82,6 +105,23 @@ class HistoryEndRecord(LogRecord):
     kind: Literal["history_end"] = "history_end"
     id: Uuid
     parts: Count
+
+
+ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,127}$", max_length=128)]
+"""`pegel`, or the dotted name of an estimator of river's kind."""
+
+
+class PromotionRecord(LogRecord):
+    """Stream counts: from this bucket on (its number since 1970) the model pages, and the one before is a challenger.
+
+    A bucket that was judged already is taken as the next that will be. A repeated id changes nothing; of several for
+    one bucket the last holds. A model that does not run as a challenger then is refused.
+    """
+
+    kind: Literal["promotion"] = "promotion"
+    id: Uuid
+    model: ModelName
+    bucket: Count
 
 
 class CalendarRecord(LogRecord):
@@ -108,6 +148,26 @@ class CalendarCancelRecord(LogRecord):
     kind: Literal["calendar_cancel"] = "calendar_cancel"
     id: Uuid
     cancels: Uuid
+
+
+class FeedbackRecord(LogRecord):
+    """Stream counts: what a team says of what it was paged for. It is sent from the alerter's outbox.
+
+    id: a repeated one is dropped. segment: the line, '*' where a dimension is left out; bucket: from which it holds;
+    one that is judged already holds from the next. verdict `real`: it is counted, and changes nothing; `not_useful`
+    raises the line's bar (pegel.schemas.feedback); `new_normal`: what was seen there since `since` is what is expected
+    from now on; `undo`: what `undoes` said holds no longer. given_by: a team, never a person.
+    """
+
+    kind: Literal["feedback"] = "feedback"
+    id: Uuid
+    verdict: Literal["real", "not_useful", "new_normal", "undo"]
+    bucket: Count
+    segment: Segment | None = None
+    spike_id: Annotated[str, StringConstraints(max_length=256)] | None = None
+    since: AwareDatetime | None = None
+    undoes: Uuid | None = None
+    given_by: Slug
 
 
 WindowStatus = Literal["observed", "late", "gap", "early"]
@@ -161,6 +221,23 @@ class RollupRecord(LogRecord):
     score: tuple[float, ...]
 
 
+class ChallengerRecord(LogRecord):
+    """Stream windows: how a model that does not page saw a bucket. Columns of equal length; a roll-up has '*'.
+
+    They stand after the bucket record (behind all that the same record of counts caused), so that no id of what pages
+    or is charged depends on which challengers run. score: as a window's; lines without an opinion are left out. A
+    model that is asked every 5 minutes has a record for the last bucket of them. A large one is split into several.
+    """
+
+    kind: Literal["challenger"] = "challenger"
+    origin: Origin
+    bucket: int
+    start: AwareDatetime
+    model: str
+    segments: tuple[Segment, ...]
+    score: tuple[float, ...]
+
+
 SpikeState = Literal["opened", "updated", "resolved"]
 
 
@@ -181,8 +258,12 @@ class SpikeRecord(LogRecord):
     observed, expected: contacts in the most telling window (window_seconds long, ending at `at`); excess_since_onset:
     observed minus expected from onset to `at`. lower, upper: 95 % of what is usual in that window. rarity_weeks: once
     in how many weeks chance brings this to this line, never more than three times the history. trend: the last 15
-    minutes against the 15 before. events: names of those in the calendar that hold there. explanation, explanation_de:
-    one or two sentences made from these fields.
+    minutes against the 15 before. carried_by: values of the dimensions left out, and subtopics, channels and handlers.
+    customers: distinct ones in that window; customers_at_least: there may be more, for not every contact says its own,
+    or not all were kept. better_described_by: the roll-up that says more, of which this is a part. events: names of
+    those in the calendar that hold there. bar_raised: so many powers of ten rarer than promised it must be to page,
+    since teams said that such pages are of no use. explanation, explanation_de: one or two sentences made from these
+    fields.
     """
 
     kind: Literal["spike"] = "spike"
@@ -204,7 +285,11 @@ class SpikeRecord(LogRecord):
     rarity_weeks: Annotated[float, Field(ge=0)] | None = None
     trend: Trend | None = None
     carried_by: tuple[Carried, ...] | None = None
+    customers: Annotated[int, Field(ge=1)] | None = None
+    customers_at_least: Literal[True] | None = None
+    better_described_by: Segment | None = None
     events: tuple[str, ...] | None = None
+    bar_raised: Annotated[float, Field(ge=0)] | None = None
     model: str
     explanation: str
     explanation_de: str | None = None

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field
 
 from pegel.schemas.base import Currency, Versioned
+from pegel.schemas.feedback import Verdict
 
 IncidentState = Literal["open", "acknowledged", "resolved"]
 
@@ -30,7 +31,7 @@ class Incident(Versioned):
     """An incident and how things stand. segment: the dimensions by name. cost: of the excess contacts so far.
 
     observed, expected: contacts since the onset. observed_window, expected_window: in the most telling window of
-    window_seconds. page: why its owner was paged, or why not.
+    window_seconds. page: why its owner was paged, or why not. answer: what a team said last of its pages.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Incident(Versioned):
     transitions: tuple[Transition, ...]
     as_of: AwareDatetime
     stale: bool
+    answer: Verdict | None = None
 
 
 class IncidentList(Versioned):

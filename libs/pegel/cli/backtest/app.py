@@ -108,7 +108,8 @@ def _backtest(settings: Settings, options: Options, console: Console) -> int:
     for name, factory in factories.items():
         watched = _Watched(options if not results else None, dimensions, bucket_seconds)
         first = first or watched
-        results.append(watched.run(name, factory(setting), counts, place, labels, console))
+        promised = options.false_pages_per_week
+        results.append(watched.run(name, factory(setting), counts, place, labels, console, promised))
     assert first is not None  # noqa: S101  (there is a model)
     if options.alarms:
         write_alarms(options.alarms, dimensions, results[0].alarms)
@@ -133,9 +134,16 @@ class _Watched:
         self._silence = Silence()
 
     def run(
-        self, name: str, model: Model, counts: Counts, place: int, labels: list[Label] | None, console: Console
+        self,
+        name: str,
+        model: Model,
+        counts: Counts,
+        place: int,
+        labels: list[Label] | None,
+        console: Console,
+        promised: float,
     ) -> Result:
-        """place: of the first judged bucket."""
+        """place: of the first judged bucket. promised: false pages a week."""
         began = time.perf_counter()
         listeners: list[Listener] = [self.alarms, self._silence]
         with ExitStack() as stack:
@@ -152,7 +160,7 @@ class _Watched:
         if labels is not None:
             begin = counts.start + place * self._seconds
             verdict = judged(labels, found, begin=begin, end=counts.end, bucket_seconds=self._seconds)
-        return Result(ran, tuple(found), verdict, time.perf_counter() - began, self._seconds)
+        return Result(ran, tuple(found), verdict, time.perf_counter() - began, self._seconds, promised)
 
 
 def _checked(options: Options, columns: tuple[str, ...]) -> dict[str, Factory]:

@@ -18,6 +18,7 @@ from pegel.cli.backtest.labels import Label, Verdict
 from pegel.cli.backtest.results import Result, pages_per_week
 from pegel.cli.backtest.sensitivity import SETTINGS
 from pegel.cli.backtest.sentences import Words
+from pegel.cli.backtest.shifts import level_shifts_of
 from pegel.dashboard.domain.words import duration_words
 
 WEEK: Final = 604_800
@@ -86,6 +87,15 @@ def render(subject: Subject, results: Sequence[Result], curves: Curves, sensitiv
         "settings": _settings(subject, sensitivity),
         "found": _found(subject, result.verdict),
         "results": results,
+        "shifts": [
+            {
+                "place": subject.words.place(shift.segment),
+                "day": subject.words.day(_utc(shift.noticed)),
+                "before": f"{shift.before:,.0f}",
+                "after": f"{shift.after:,.0f}",
+            }
+            for shift in level_shifts_of(subject.counts, subject.judged_from)
+        ],
         "zones": sorted({subject.zone_of(name) for name in subject.counts.names}),
     }
     return environment.get_template("report.html.j2").render(page)

@@ -15,17 +15,28 @@ WEEK_SECONDS = 604_800
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Of one model. seconds: of the whole run; ran.seconds: in the model alone. verdict: None without labels."""
+    """Of one model. seconds: of the whole run; ran.seconds: in the model alone. verdict: None without labels.
+
+    promised_per_week: false pages that were accepted; None: nothing is said of them.
+    """
 
     ran: Ran
     alarms: tuple[Alarm, ...]
     verdict: Verdict | None
     seconds: float
     bucket_seconds: int
+    promised_per_week: float | None = None
 
     @property
     def pages_per_week(self) -> float:
         return pages_per_week(len(self.alarms), self.ran.judged_buckets * self.bucket_seconds)
+
+    @property
+    def false_per_week(self) -> float | None:
+        """Seen, judged on what is known to have happened; None without labels."""
+        if self.verdict is None:
+            return None
+        return pages_per_week(len(self.verdict.false), self.ran.judged_buckets * self.bucket_seconds)
 
 
 def pages_per_week(pages: int, seconds: float) -> float:
@@ -46,6 +57,8 @@ def summary(result: Result) -> str:
         return text
     known = len(verdict.found) + len(verdict.missed)
     text += f"; found {len(verdict.found)} of {known}, missed {len(verdict.missed)}, {len(verdict.false)} false"
+    if result.promised_per_week is not None:
+        text += f", {result.false_per_week:.1f} a week where {result.promised_per_week:g} were promised"
     if verdict.found:
         text += f"; delay {verdict.delay_minutes(50):.0f} min (half), {verdict.delay_minutes(90):.0f} min (nine of ten)"
     return text
@@ -56,7 +69,12 @@ def side_by_side(results: Sequence[Result]) -> Table:
     labelled = results[0].verdict is not None
     table = Table(box=None, pad_edge=False)
     table.add_column("model", no_wrap=True)
-    names = ["pages", "a week", *(["found", "missed", "false", "delay", "9 of 10"] if labelled else []), "seconds"]
+    names = [
+        "pages",
+        "a week",
+        *(["found", "missed", "false", "false a week", "delay", "9 of 10"] if labelled else []),
+        "seconds",
+    ]
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     for result in results:
@@ -65,6 +83,7 @@ def side_by_side(results: Sequence[Result]) -> Table:
         if verdict is not None:
             delays = [verdict.delay_minutes(percent) for percent in (50, 90)]
             cells += [str(len(verdict.found)), str(len(verdict.missed)), str(len(verdict.false))]
+            cells.append(f"{result.false_per_week:.1f}")
             cells += ["-" if delay is None else f"{delay:.0f} min" for delay in delays]
         table.add_row(*cells, f"{result.seconds:.1f}")
     return table

@@ -1,6 +1,7 @@
 """The alerter's composition root."""
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -9,7 +10,9 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection
 
 from pegel.alerter import metrics
-from pegel.alerter.database import Database, DatabaseUnavailable, check_schema, outbox
+from pegel.alerter.database import Database, DatabaseUnavailable, check_schema, counts_outbox, outbox
+from pegel.alerter.feedback.pipeline import store as feedback
+from pegel.alerter.feedback.pipeline.sending import CountsSender
 from pegel.alerter.http.costs import booked_as_of, incident_micros, rounded
 from pegel.alerter.http.routes import add_routes
 from pegel.alerter.incidents.domain.paging import STALE_AFTER
@@ -35,6 +38,7 @@ from pegel.runtime.http import make_app
 from pegel.runtime.probes import Probe
 from pegel.runtime.serve import Service
 from pegel.runtime.settings import ConfigurationError, Settings
+from pegel.schemas.feedback import Promise
 from pegel.schemas.incident import Money
 
 BODY_BYTES_MAX: Final = 64 * 1024
@@ -154,6 +158,7 @@ class Alerter:
         identity = await self._until_there(stop, "log", lambda: open_identity(event_log, self._settings))
         incidents = self._consumer("incidents", event_log, identity, self._rising, rising.KINDS, self._wake)
         ledger = self._consumer("ledger", event_log, identity, self._booking, booking.KINDS, self._booked)
+        counts = CountsSender(event_log, self._database, probe=self._probe, now=self._now)
         for consumer in (incidents, ledger):
             await self._until_there(stop, "database", consumer.open)
         self._probe.ready()
@@ -163,6 +168,7 @@ class Alerter:
                 tasks.create_task(incidents.run(stop))
                 tasks.create_task(self._ledger(ledger, stop))
                 tasks.create_task(self._measure(stop))
+                tasks.create_task(counts.run(stop))
                 for sender in self._senders:
                     tasks.create_task(sender.run(stop))
         except BaseExceptionGroup as group:
@@ -211,13 +217,18 @@ class Alerter:
     async def _measure(self, stop: asyncio.Event) -> None:
         """Gauges that the database knows."""
 
-        def look() -> tuple[dict[str, int], dict[str, int]]:
+        def look() -> tuple[dict[str, int], dict[str, int], int, Promise]:
             with self._database.read() as connection:
-                return store.open_by_state(connection), outbox.waiting(connection)
+                return (
+                    store.open_by_state(connection),
+                    outbox.waiting(connection),
+                    counts_outbox.waiting(connection),
+                    feedback.promise_of(connection, self._settings.false_pages_per_week),
+                )
 
         while True:
             try:
-                by_state, waiting = await self._database.call(look)
+                by_state, waiting, counts, promise = await self._database.call(look)
             except DatabaseUnavailable as error:
                 self._probe.dependency("database", str(error))
             else:
@@ -225,6 +236,10 @@ class Alerter:
                     metrics.INCIDENTS_OPEN.labels(state).set(by_state.get(state, 0))
                 for sender in self._senders:
                     metrics.OUTBOX_PAGES.labels(sender.receiver).set(waiting.get(sender.receiver, 0))
+                metrics.OUTBOX_COUNTS.set(counts)
+                metrics.PROMISED.set(promise.false_pages_per_week_promised)
+                metrics.SEEN.set(_or_nan(promise.false_pages_per_week_seen))
+                metrics.ANSWERED.set(_or_nan(promise.pages_answered_share))
             if await sleep(stop, MEASURE_SECONDS):
                 return
 
@@ -267,6 +282,10 @@ def booked_of(connection: Connection, incident: store.Found) -> rising.Booked:
     """Put together here, because incidents and the ledger don't know one another."""
     ledger = SqlLedger(connection)
     return rising.Booked(incident_micros(ledger, incident), booked_as_of(ledger))
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 class _Stopped(Exception):  # noqa: N818

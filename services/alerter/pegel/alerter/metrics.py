@@ -35,6 +35,22 @@ PAGES_WITHHELD: Final = Counter(
 OUTBOX_PAGES: Final = Gauge(
     "pegel_alerter_outbox_pages", "Pages that wait to be sent or repeated", ["receiver"], registry=REGISTRY
 )
+OUTBOX_COUNTS: Final = Gauge(
+    "pegel_alerter_outbox_counts", "Records for the stream counts that wait to be sent", registry=REGISTRY
+)
+PROMISED: Final = Gauge(
+    "pegel_false_pages_per_week_promised", "False pages a week that were promised, in all", registry=REGISTRY
+)
+SEEN: Final = Gauge(
+    "pegel_false_pages_per_week_seen",
+    "False pages a week in the last four, judged on the pages answered; NaN while none was",
+    registry=REGISTRY,
+)
+ANSWERED: Final = Gauge(
+    "pegel_pages_answered_share",
+    "Share of the last four weeks' pages that were answered; NaN without a page",
+    registry=REGISTRY,
+)
 LEDGER_ENTRIES: Final = Counter("pegel_alerter_ledger_entries", "Ledger entries booked", ["status"], registry=REGISTRY)
 UNPRICED_CONTACTS: Final = Counter(
     "pegel_alerter_unpriced_contacts", "Contacts booked without a price", registry=REGISTRY

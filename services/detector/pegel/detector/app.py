@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Literal
 
+from pegel.detector import models
 from pegel.detector.counter.domain import counting
 from pegel.detector.counter.pipeline import job as counter_job
 from pegel.detector.judge.domain import judging
@@ -23,17 +24,13 @@ from pegel.eventlog.processing import Processing
 from pegel.runtime.http import make_app
 from pegel.runtime.probes import Probe
 from pegel.runtime.serve import Service
-from pegel.runtime.settings import ConfigurationError, Settings
+from pegel.runtime.settings import Settings
 from pegel.runtime.zones import zone_of_country
-
-MODELS: dict[str, Callable[[int, Zones, int, Calendar], Detector]] = {"pegel": Kernel}
-"""By bucket length, zones, the place of the topic among the dimensions, and holidays."""
 
 
 def build(settings: Settings, only: Literal["counter", "judge"] | None = None) -> Service:
     """The detector, or one of its halves. Raises ConfigurationError for a model that does not exist."""
-    if settings.model not in MODELS:
-        raise ConfigurationError([f"PEGEL_MODEL={settings.model}: the models are {', '.join(MODELS)}"])
+    models.check(settings)
     probe = Probe("detector", parts=("counter", "judge") if only is None else (only,))
     app = make_app(
         "detector",
@@ -88,14 +85,11 @@ def halves(
         )
         country_at = meta.dimensions.index("country") if "country" in meta.dimensions else None
         topic_at = meta.dimensions.index("topic") if "topic" in meta.dimensions else len(meta.dimensions) - 1
-        make: Callable[[], Detector] = functools.partial(
-            MODELS[settings.model],
-            meta.bucket_seconds,
-            Zones(zone_of_country(settings.zones), country_at),
-            topic_at,
-            Calendar(country_at, None if settings.holidays == "auto" else {}),
-        )
-        jobs.append(judge_job(judge_rules, make, meta.partitions))
+        zones = Zones(zone_of_country(settings.zones), country_at)
+        holidays = Calendar(country_at, None if settings.holidays == "auto" else {})
+        make: Callable[[], Detector] = functools.partial(Kernel, meta.bucket_seconds, zones, topic_at, holidays)
+        beside = models.rules(settings, meta.bucket_seconds, zones)
+        jobs.append(judge_job(judge_rules, make, meta.partitions, beside))
     loops = [
         Processing(
             log,

@@ -17,5 +17,23 @@ SEGMENTS_REFUSED = Gauge(
     "pegel_judge_segments_refused", "Segments beyond PEGEL_MAX_SEGMENTS, counted under topic other", registry=REGISTRY
 )
 SPIKES_UP = Gauge("pegel_judge_spikes_up", "Spikes that are up", registry=REGISTRY)
+SPIKES_WITHHELD = Gauge(
+    "pegel_judge_spikes_withheld",
+    "Lines that stood out within the hour by one or two customers alone: no spike",
+    registry=REGISTRY,
+)
 SPIKES = Counter("pegel_judge_spikes_opened", "Spikes opened", registry=REGISTRY)
+BARS_RAISED = Gauge(
+    "pegel_judge_bars_raised",
+    "Lines that must be rarer than promised to page, by how many powers of ten: their pages were not useful",
+    ["powers_of_ten"],
+    registry=REGISTRY,
+)
 HISTORY_STEPS = Gauge("pegel_judge_history_steps", "Intervals learnt from a history", registry=REGISTRY)
+MODEL = Gauge("pegel_judge_model", "1 for the model that pages, by name and version", ["model"], registry=REGISTRY)
+PROMOTIONS_REFUSED = Counter(
+    "pegel_judge_promotions_refused", "Promotions of a model that does not run here", registry=REGISTRY
+)
+CHALLENGER_SPIKES = Counter(
+    "pegel_judge_challenger_spikes", "Spikes that a challenger would have opened", ["model"], registry=REGISTRY
+)

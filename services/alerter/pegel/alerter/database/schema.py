@@ -11,7 +11,7 @@ from sqlalchemy.exc import DatabaseError
 from pegel.alerter.database.engine import Database, DatabaseUnavailable, first_line
 from pegel.runtime.settings import ConfigurationError
 
-SCHEMA: Final = "0002"
+SCHEMA: Final = "0003"
 """The newest migration's revision; a test compares it with the folder."""
 LOCK: Final = 0x7065_6765_6C  # "pegel"
 MIGRATION_SECONDS: Final = 3600

@@ -131,6 +131,39 @@ outbox = Table(
     comment="pages, written in the transaction of what they tell",
 )
 
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("id", String(36), primary_key=True, comment="of the record on counts"),
+    Column("incident_id", ForeignKey("incidents.id"), nullable=False),
+    Column("page_id", String(128), comment="of the page that is answered; none: nobody was paged"),
+    Column("spike_id", String(256), nullable=False),
+    Column("segment", Text, nullable=False),
+    Column("verdict", String(16), nullable=False, comment="real, not_useful, new_normal"),
+    Column("given_by", String(64), nullable=False, comment="a team"),
+    Column("given_at", Utc, nullable=False),
+    Column("holds_from", Utc, nullable=False, comment="beginning of the bucket from which it holds"),
+    Column("undone_at", Utc, comment="beginning of the bucket from which it holds no more"),
+    Column("undo_id", String(36), comment="of the record on counts that takes it back"),
+    Index(None, "incident_id"),
+    Index(None, "page_id"),
+    Index(None, "given_at"),
+    comment="what teams say of their pages",
+)
+
+counts_outbox = Table(
+    "counts_outbox",
+    metadata,
+    Column("id", Sequence, primary_key=True, autoincrement=True),
+    Column("record_id", String(36), nullable=False, comment="the judge drops a repeated one"),
+    Column("record", Text, nullable=False, comment="as it goes to the stream counts"),
+    Column("written_at", Utc, nullable=False),
+    Column("sent_at", Utc, comment="the log has it"),
+    UniqueConstraint("record_id"),
+    Index(None, "sent_at", "id"),
+    comment="records for the stream counts, written in the transaction of what they tell; sent in order",
+)
+
 ledger_entries = Table(
     "ledger_entries",
     metadata,

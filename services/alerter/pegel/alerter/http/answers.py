@@ -4,17 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import Final
+from typing import Annotated, Any, Final
 
-from fastapi import Request, Response
+from fastapi import Path, Request, Response
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from pegel.alerter.database import outbox, positions
+from pegel.alerter.feedback.pipeline.store import of_incidents
 from pegel.alerter.http.costs import booked_as_of, exact, incident_micros, rounded
 from pegel.alerter.incidents.pipeline.store import Found
 from pegel.alerter.ledger.adapters.sql import SqlLedger
+from pegel.runtime.http import problem_responses
 from pegel.runtime.settings import Settings
+from pegel.schemas.feedback import Verdict
 from pegel.schemas.incident import Incident, IncidentList
 from pegel.schemas.ledger import CostList, CostRow
 
@@ -22,6 +25,11 @@ CONSUMER: Final = "incidents"
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 HOUR: Final = timedelta(hours=1)
+NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {
+    304: {"description": "The client has it already (If-None-Match)"}
+}
+READ: Final = {**NOT_MODIFIED, **problem_responses(401, 403, 422, 503)}
+IncidentId = Annotated[str, Path(pattern=r"^[0-9a-f]{20}$")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +40,17 @@ class Answers:
 
     def incidents(self, connection: Connection, found: Sequence[Found], now: datetime) -> IncidentList:
         as_of = self._incidents_as_of(connection)
-        pages = _pages(connection, found)
-        items = [self._incident(connection, incident, pages.get(incident.id, ""), as_of, now) for incident in found]
+        pages, said = _pages(connection, found), of_incidents(connection, [incident.id for incident in found])
+        items = [
+            self._incident(connection, incident, pages.get(incident.id, ""), said.get(incident.id), as_of, now)
+            for incident in found
+        ]
         return IncidentList(items=tuple(items), as_of=as_of, stale=self.stale(as_of, now))
 
     def incident(self, connection: Connection, found: Found, now: datetime) -> Incident:
         as_of = self._incidents_as_of(connection)
-        return self._incident(connection, found, _pages(connection, [found]).get(found.id, ""), as_of, now)
+        said = of_incidents(connection, [found.id]).get(found.id)
+        return self._incident(connection, found, _pages(connection, [found]).get(found.id, ""), said, as_of, now)
 
     def costs(
         self, connection: Connection, since: datetime | None, until: datetime | None, hours: int, now: datetime
@@ -78,7 +90,13 @@ class Answers:
         return self.settings.clock == "wall" and as_of is not None and now - as_of > late
 
     def _incident(
-        self, connection: Connection, found: Found, sent: str, as_of: datetime | None, now: datetime
+        self,
+        connection: Connection,
+        found: Found,
+        sent: str,
+        said: Verdict | None,
+        as_of: datetime | None,
+        now: datetime,
     ) -> Incident:
         spike = found.latest
         micros = incident_micros(SqlLedger(connection), found)
@@ -104,6 +122,7 @@ class Answers:
             transitions=found.transitions,
             as_of=as_of or found.updated_at,
             stale=self.stale(as_of, now),
+            answer=said,
         )
 
     @staticmethod

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from pydantic import AwareDatetime, BeforeValidator
 
 from pegel.alerter.database import Database, DatabaseUnavailable
-from pegel.alerter.http.answers import Answers, tagged
+from pegel.alerter.http.answers import READ, Answers, IncidentId, tagged
+from pegel.alerter.http.feedback import add_feedback_routes
 from pegel.alerter.incidents.domain.life import NotPossible
 from pegel.alerter.incidents.pipeline import store
 from pegel.alerter.ownership.ports import OwnerRules
@@ -24,12 +25,6 @@ from pegel.schemas.rejected import FieldError, Problem
 RETRY_SECONDS: Final = 5
 VALUE_PATTERN: Final = r"^[^\x00-\x1f\x7f]{1,80}$"
 HOURS_MAX: Final = 24 * 400
-NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {
-    304: {"description": "The client has it already (If-None-Match)"}
-}
-READ: Final = {**NOT_MODIFIED, **problem_responses(401, 403, 422, 503)}
-
-IncidentId = Annotated[str, Path(pattern=r"^[0-9a-f]{20}$")]
 Value = Annotated[str, Query(pattern=VALUE_PATTERN)]
 
 
@@ -150,6 +145,7 @@ def add_routes(
             answer = answers.costs(connection, since, until, hours, now())
         return tagged(request, answer)
 
+    add_feedback_routes(router, settings=settings, tokens=tokens, database=database, owners=owners, now=now)
     app.include_router(router)
 
 

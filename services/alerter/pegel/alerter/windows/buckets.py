@@ -10,12 +10,13 @@ from pydantic import ValidationError
 
 from pegel.eventlog.fencing import Fence, Seen, head
 from pegel.eventlog.port import Record
-from pegel.schemas.detection import BucketRecord, RollupRecord, SpikeRecord, WindowRecord
+from pegel.schemas.detection import BucketRecord, ChallengerRecord, RollupRecord, SpikeRecord, WindowRecord
 
-Taken = WindowRecord | RollupRecord | SpikeRecord | BucketRecord
+Taken = WindowRecord | RollupRecord | ChallengerRecord | SpikeRecord | BucketRecord
 KINDS: Final[dict[str, type[Taken]]] = {
     "window": WindowRecord,
     "rollup": RollupRecord,
+    "challenger": ChallengerRecord,
     "spike": SpikeRecord,
     "bucket": BucketRecord,
 }

@@ -1,10 +1,14 @@
 """The judge as a job of the log's loop: counts in, windows out. One is active, the others stand by."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from math import log10
 from typing import Any
 
 from pegel.detector import metrics
+from pegel.detector.judge.domain import challengers
 from pegel.detector.judge.domain.judging import STATE_VERSION, Judge, Rules
+from pegel.detector.judge.domain.spikes import CLOSE_SECONDS
 from pegel.detector.judge.ports import Detector
 from pegel.detector.state import decode, encode
 from pegel.eventlog.fencing import Fence, Seen
@@ -12,7 +16,8 @@ from pegel.eventlog.jobs import Job
 from pegel.eventlog.port import COUNTS, REJECTED, WINDOWS, Record
 from pegel.runtime import logs
 from pegel.schemas.base import LogRecord
-from pegel.schemas.detection import BucketRecord, SpikeRecord
+from pegel.schemas.detection import BucketRecord, ChallengerRecord, SpikeRecord
+from pegel.schemas.feedback import BARS
 from pegel.schemas.rejected import RejectedRecord
 
 log = logs.get(__name__)
@@ -27,9 +32,11 @@ RECORDS_AT_ONCE = 8
 class Judging:
     """The judge with its memory of who may write counts. Implements pegel.eventlog.processing.Work."""
 
-    def __init__(self, judge: Judge, fence: Fence) -> None:
+    def __init__(self, judge: Judge, fence: Fence, rules: Rules) -> None:
         self._judge, self._fence = judge, fence
         self._refused_told = 0
+        self._model: str | None = None
+        self._would_page = WouldPage(rules)
 
     @property
     def unreadable(self) -> int:
@@ -40,11 +47,28 @@ class Judging:
         for refusal in self._judge.refusals:
             log.error("history_refused", reason=refusal)
         self._judge.refusals.clear()
+        models = self._judge.models
+        for refusal in models.refusals:
+            log.error("promotion_refused", reason=refusal)
+            metrics.PROMOTIONS_REFUSED.inc()
+        models.refusals.clear()
+        if (model := self._judge.model) != self._model:
+            metrics.MODEL.clear()
+            metrics.MODEL.labels(model).set(1)
+            log.info("model_pages", model=model, before=self._model)
+            self._model = model
         for refusal in self._judge.events.refusals:
             log.error("calendar_refused", reason=refusal)
         self._judge.events.refusals.clear()
+        for refusal in self._judge.feedback.refusals:
+            log.error("feedback_refused", reason=refusal)
+        self._judge.feedback.refusals.clear()
+        bars = Counter(self._judge.feedback.raised.values())
+        for raised in BARS:
+            metrics.BARS_RAISED.labels(f"{raised:g}").set(bars[raised])
         metrics.SEGMENTS.set(self._judge.segments)
         metrics.SPIKES_UP.set(self._judge.spikes_up)
+        metrics.SPIKES_WITHHELD.set(self._judge.spikes_withheld)
         metrics.HISTORY_STEPS.set(self._judge.history_steps)
         return outputs
 
@@ -60,6 +84,8 @@ class Judging:
             elif isinstance(output, SpikeRecord) and output.state == "opened":
                 metrics.SPIKES.inc()
                 log.info("spike_opened", spike=output.spike_id, score=output.score)
+            elif isinstance(output, ChallengerRecord):
+                metrics.CHALLENGER_SPIKES.labels(output.model).inc(self._would_page.opened(output))
             elif isinstance(output, RejectedRecord):
                 log.error("record_unreadable", stream=COUNTS, offset=output.offset, reason=output.errors[0].reason)
 
@@ -71,17 +97,43 @@ class Judging:
             log.warning("segments_beyond_limit", segments=segments, setting="PEGEL_MAX_SEGMENTS", counted_under="other")
 
 
-def job(rules: Rules, make_detector: Callable[[], Detector], state_partition: int) -> Job:
+class WouldPage:
+    """What challengers would have paged since the start, for a metric: it decides nothing, so it is in no state."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._bar = -log10(rules.false_pages_per_week)
+        self._quiet = CLOSE_SECONDS // rules.bucket_seconds
+        self._above: dict[tuple[str, tuple[str, ...]], int] = {}
+        """The bucket in which a model's line was last at the bar."""
+
+    def opened(self, record: ChallengerRecord) -> int:
+        """Lines that reach the bar of a page and were below it for an hour."""
+        opened = 0
+        for line, score in zip(record.segments, record.score, strict=True):
+            if score < self._bar:
+                continue
+            last = self._above.get((record.model, line))
+            opened += last is None or record.bucket - last > self._quiet
+            self._above[record.model, line] = record.bucket
+        return opened
+
+
+def job(
+    rules: Rules,
+    make_detector: Callable[[], Detector],
+    state_partition: int,
+    models: challengers.Rules = challengers.ALONE,
+) -> Job:
     """What judges do; the stream counts has one partition, so one judge has all of it."""
 
     def fresh(_: int, epoch: int) -> Judging:
         fence = Fence()
-        return Judging(Judge(rules, epoch, make_detector, fence), fence)
+        return Judging(Judge(rules, epoch, make_detector, fence, models), fence, rules)
 
     def restored(_: int, epoch: int, body: bytes) -> Judging:
         tree = decode(body)
         fence = Fence({producer: Seen(at, (offset, place)) for producer, (at, offset, place) in tree["seen"].items()})
-        return Judging(Judge.restored(rules, epoch, make_detector, fence, tree["judge"]), fence)
+        return Judging(Judge.restored(rules, epoch, make_detector, fence, tree["judge"], models), fence, rules)
 
     return Job(
         part=PART,

@@ -57,6 +57,17 @@ class Detector(Protocol):
         """A spike of this line is over: what it left of evidence opens no other."""
         ...
 
+    def new_normal(self, segments: Ints, since: int) -> None:
+        """A person said that what is seen of these (their numbers) since then (seconds since 1970) is normal.
+
+        From now on that is what is expected, and evidence begins again; the hours since are learnt in their time.
+        """
+        ...
+
+    def undo_new_normal(self, segments: Ints) -> None:
+        """It is not: from now on what was learnt is expected, as if it had not been said. What was learnt stays."""
+        ...
+
     def members(self, name: tuple[str, ...]) -> Sequence[tuple[str, ...]]:
         """The segments that make up a line."""
         ...

@@ -4,11 +4,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
+from itertools import zip_longest
 from typing import Any, Final, Literal, NamedTuple, Self
 
 import msgspec
 import numpy as np
 
+from pegel.detector.counter.domain import customers
 from pegel.detector.counter.domain.cells import CellKey, Cells
 from pegel.detector.counter.domain.known import Known, Place
 from pegel.detector.counter.domain.lines import (
@@ -38,7 +40,8 @@ STATE_VERSION: Final = "counter/1"
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 RECORD_BYTES: Final = 400 * 1024
-"""Additions in a record: below the 512 KiB that a record of ours may have, and far below the 1 MiB that Kafka takes."""
+"""Additions in a record: with its customers below the 512 KiB that a record of ours may have, and far below the 1 MiB
+that Kafka takes."""
 ROW_BYTES: Final = 45
 """Numbers of a row, beside its cell's words."""
 ROWS_ALWAYS: Final = 64
@@ -107,6 +110,8 @@ class PartitionCounter:
     """The first hour of the horizon: what was noted before is not known."""
     _pending: dict[int, dict[int, list[int]]] = field(init=False, default_factory=dict)
     """Bucket to cell to contacts and handled seconds, added and not yet told."""
+    _met: customers.Met = field(init=False, default_factory=dict)
+    """Who contacted in buckets that were not told yet."""
     _time_ms: int = field(init=False, default=0)
     _append_ms: int = field(init=False, default=0)
     _next: int | None = field(init=False, default=None)
@@ -133,6 +138,7 @@ class PartitionCounter:
             "close_ms": self._close_ms,
             "hour": self._hour,
             "known": self._known.state(),
+            "met": customers.state(self._met),
             "next": self._next,
             "pending": np.array(pending, np.int64).reshape(-1, 4),
             "time_ms": self._time_ms,
@@ -150,6 +156,7 @@ class PartitionCounter:
         counter._known = Known.restored(tree["known"])
         for bucket, cell, contacts, handled in tree["pending"].tolist():
             counter._pending.setdefault(bucket, {})[cell] = [contacts, handled]
+        counter._met = customers.restored(tree.get("met", ()))  # a state of before customers were counted
         counter._totals = _Totals(**tree["totals"])
         counter.unreadable = tree["unreadable"]
         counter._turn_hour(tree["hour"])
@@ -182,6 +189,7 @@ class PartitionCounter:
         # What has no key of ingest's, and amendments, are looked up once one comes: to look for them costs all others.
         found = self._known.find([key for r in records if (key := r.key) and len(key) == 16]) if unasked else {}
         totals, pending, cells = self._totals, self._pending, self._cells
+        met, hash_of = self._met, customers.hash_of
         number_of, attributes = cells.numbers.get, bool(cells.attributes)
         bucket_seconds, hour, cutoff = self.rules.bucket_seconds, self._hour, self._cutoff
         bucket, begin, fact_of_bucket, rows = 0, EPOCH, _fact(0, 0), pending.get(0)
@@ -244,6 +252,12 @@ class PartitionCounter:
                 else:
                     row[0] += 1
                     row[1] += handled
+                if line.customer is not None:
+                    seen = met.get((bucket, cell))
+                    if seen is None:
+                        met[bucket, cell] = [hash_of(line.customer)]
+                    else:
+                        seen.append(hash_of(line.customer))
                 continue
             totals.copies += 1
             if (before[0] != fact or before[1] != cell) and not before[0] & _MARKS:
@@ -324,8 +338,10 @@ class PartitionCounter:
         self._totals.counted += moved
         length = self._rows_a_record(rows)
         parts = [rows[i : i + length] for i in range(0, len(rows), length)] or [[]]
+        people = customers.told(self._met, to, self._cells, self.rules.dimensions)
+        parts += [[]] * (len(people) - len(parts))
         totals = PartitionTotals(**{name: getattr(self._totals, name) for name in _Totals.__slots__})
-        for number, part in enumerate(parts):
+        for number, (part, who) in enumerate(zip_longest(parts, people)):
             numbers: dict[int, int] = {}
             for row in part:
                 numbers.setdefault(row[1], len(numbers))
@@ -345,6 +361,7 @@ class PartitionCounter:
                         handled_seconds=tuple(row[3] for row in part),
                     ),
                     totals=totals,
+                    customers=who,
                 )
             )
 

@@ -46,6 +46,7 @@ class ContactLine(msgspec.Struct, gc=False, kw_only=True):
     handler: Handler | None = None
     site: str | None = None
     subtopic: str | None = None
+    customer: str | None = None
     customer_segment: CustomerSegment | None = None
     nature: Nature | None = None
     demand: Demand | None = None

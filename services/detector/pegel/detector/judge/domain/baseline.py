@@ -23,6 +23,8 @@ FAST_DAYS, SLOW_DAYS = 2.5, 14.0
 """Memories of the level."""
 DRIFT: Final = 0.08
 """By so much the level is thought to move within the fast memory (relative)."""
+NEW_LEVEL: Final = 16.0
+"""Squared standard deviations beyond which the level has not drifted but jumped."""
 RELEASE_HOURS: Final = 36
 NEW_NORMAL_MEMORY_HOURS: Final = 12.0
 YOUNG_HOURS: Final = 14 * 24
@@ -131,7 +133,7 @@ class Baseline:
         odd = (stood_out != 0) & ~lasting & (self._stood_out[of_week, rows] != stood_out) | unlearnt
         self._stood_out[of_week, rows] = np.where(unlearnt, self._stood_out[of_week, rows], stood_out)
         at = hour % ARCHIVE_HOURS
-        self._archive[at] = np.where(unlearnt, -1, np.minimum(counts.sum(axis=0), 2**31 - 1)).astype(np.int32)
+        self._archive[at] = np.where(unlearnt, -1, np.rint(np.minimum(counts.sum(axis=0), 2**31 - 1))).astype(np.int32)
         self._observed[at], self._archived[at] = observed.mean(), hour
         slots = self._times.slots(hour)
         hourly = self._hours[of_week, rows].astype(np.float64)
@@ -160,6 +162,12 @@ class Baseline:
         )
         self._learnt_hours += ~odd * observed.mean()
 
+    def archived(self, hour: int) -> tuple[Ints, float]:
+        """Contacts of an hour that is kept, (S,), and the share of it that was observed: 0 of one that is not."""
+        at = hour % ARCHIVE_HOURS
+        there = self._archived[at] == hour
+        return np.maximum(self._archive[at], 0).astype(np.int64), float(self._observed[at]) if there else 0.0
+
     def forget_incident(self, segments: Ints) -> None:
         """A person said that this is the new normal: what stood out there is learnt from now on."""
         self._stood_out[:, segments] = 1
@@ -169,7 +177,9 @@ class Baseline:
         seen = self._level_fast[0]
         ratio = (seen + 0.5) / (self._level_fast[1] * slow + 0.5)
         noise = 1 / (seen + 1) + self._day_dispersion / FAST_DAYS
-        trust = DRIFT**2 / (DRIFT**2 + noise)
+        # What is far beyond noise is no drift but a new level, and believed.
+        moved = np.maximum(DRIFT**2, (ratio - 1) ** 2 - NEW_LEVEL * noise)
+        trust = moved / (moved + noise)
         self._level = slow * (1 + trust * (ratio - 1))
         self._level_variance = trust * noise
 

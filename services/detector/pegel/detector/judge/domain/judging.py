@@ -13,17 +13,24 @@ from typing import Any, Final, Literal, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pegel.detector.judge.domain import challengers
+from pegel.detector.judge.domain.carriers import Carriers
+from pegel.detector.judge.domain.challengers import Challengers
+from pegel.detector.judge.domain.customers import Customers
 from pegel.detector.judge.domain.events import Events
+from pegel.detector.judge.domain.feedback import Feedback
 from pegel.detector.judge.domain.history import History, HistoryParts
-from pegel.detector.judge.domain.judgement import Ints, Judgement
+from pegel.detector.judge.domain.judgement import Ints, Judgement, Windows
 from pegel.detector.judge.domain.lines import (
     SMALL_MAX,
     CalendarCancelLine,
     CalendarLine,
     ClaimLine,
     CountsLine,
+    FeedbackLine,
     HistoryEndLine,
     HistoryLine,
+    PromotionLine,
     Row,
     merged,
 )
@@ -31,7 +38,7 @@ from pegel.detector.judge.domain.partition import Partition
 from pegel.detector.judge.domain.reading import Reading, Unreadable
 from pegel.detector.judge.domain.segments import Segments
 from pegel.detector.judge.domain.spikes import CLOSE_SECONDS, SpikeTracker
-from pegel.detector.judge.domain.telling import facts_of
+from pegel.detector.judge.domain.telling import Contacts, facts_of
 from pegel.detector.judge.domain.writing import Writer
 from pegel.schemas.base import LogRecord
 from pegel.schemas.detection import Covered, WindowStatus
@@ -110,11 +117,13 @@ class Judge:
         epoch: int,
         make_detector: Callable[[], Any],
         fence: Fence,
+        models: challengers.Rules = challengers.ALONE,
     ) -> None:
-        """make_detector: a fresh judge.ports.Detector."""
+        """make_detector: a fresh judge.ports.Detector. models: which model pages, and which run beside it."""
         self._rules = rules
         self._make_detector = make_detector
         self._detector = make_detector()
+        self._models = Challengers(models)
         self._fence = fence
         self._reading = Reading(
             wall=rules.clock == "wall",
@@ -131,7 +140,10 @@ class Judge:
         self._next = self._first
         self._gaps: list[tuple[int, int]] = []
         """Apart and in order."""
-        self._spikes = SpikeTracker(rules.bucket_seconds, rules.false_pages_per_week)
+        self.feedback = Feedback(rules.bucket_seconds)
+        self._spikes = SpikeTracker(rules.bucket_seconds, rules.false_pages_per_week, self.feedback.raised)
+        self._carriers = Carriers(rules.dimensions, rules.bucket_seconds)
+        self._customers = Customers(rules.bucket_seconds)
         self._closings: deque[tuple[int, int]] = deque()
         """Wall mode: (closed_to, append time in ms) of the partition that was first to close so far."""
         self._late: list[tuple[int, list[Row]]] = []
@@ -151,12 +163,26 @@ class Judge:
         return self._next
 
     @property
+    def model(self) -> str:
+        """Version of the model that pages."""
+        return self._models.version(self._detector)
+
+    @property
     def spikes_up(self) -> int:
         return len(self._spikes.up)
 
     @property
+    def spikes_withheld(self) -> int:
+        """Lines that one or two customers alone raised within the hour."""
+        return len(self._spikes.withheld)
+
+    @property
     def segments(self) -> int:
         return len(self._segments.names)
+
+    @property
+    def models(self) -> Challengers:
+        return self._models
 
     def state(self) -> dict[str, Any]:
         """All but the fence, as a tree (pegel.detector.state): copies, so that judging may go on meanwhile."""
@@ -172,21 +198,31 @@ class Judge:
             "gaps": list(self._gaps),
             "closings": list(self._closings),
             "spikes": self._spikes.state(),
+            "carriers": self._carriers.state(),
+            "customers": self._customers.state(),
             "events": self.events.state(),
+            "feedback": self.feedback.state(),
             "history": self._history.state(),
             "live": None if self._live is None else list(self._live),
             "detector": self._detector.state(),
+            "models": self._models.state(),
         }
 
     @classmethod
     def restored(
-        cls, rules: Rules, epoch: int, make_detector: Callable[[], Any], fence: Fence, tree: Mapping[str, Any]
+        cls,
+        rules: Rules,
+        epoch: int,
+        make_detector: Callable[[], Any],
+        fence: Fence,
+        tree: Mapping[str, Any],
+        models: challengers.Rules = challengers.ALONE,
     ) -> Self:
         """A judge that goes on as the one whose state this is (the tree's arrays become its own).
 
         Raises KeyError, TypeError, ValueError for a tree of another version or of other rules.
         """
-        judge = cls(rules, epoch, make_detector, fence)
+        judge = cls(rules, epoch, make_detector, fence, models)
         if len(tree["partitions"]) != rules.partitions:
             raise ValueError(f"a state of {len(tree['partitions'])} partitions, not {rules.partitions}")
         judge._next, judge._time_ms, judge._known = tree["next"], tree["time_ms"], tree["known"]
@@ -197,10 +233,14 @@ class Judge:
         judge._gaps = [(start, end) for start, end in tree["gaps"]]
         judge._closings.extend((closed_to, time_ms) for closed_to, time_ms in tree["closings"])
         judge._spikes.restore(tree["spikes"])
+        judge._carriers.restore(tree["carriers"])
+        judge._customers.restore(tree["customers"])
         judge.events.restore(tree["events"])
+        judge.feedback.restore(tree["feedback"])
         judge._history.restore(tree["history"])
         judge._live = None if tree["live"] is None else [_Live(*live) for live in tree["live"]]
         judge._detector.restore(tree["detector"])
+        judge._models.restore(tree.get("models"), judge._detector, judge._segments.names)
         return judge
 
     def apply(self, records: Iterable[Readable]) -> list[LogRecord]:
@@ -217,10 +257,16 @@ class Judge:
             if isinstance(line, CountsLine):
                 self._take_counts(line)
                 self._judge_ready()
+                for opinion in self._models.take():
+                    self._writer.challenger(opinion)
             elif isinstance(line, ClaimLine):
                 self._fence.claim(line.producer, line.epoch)
+            elif isinstance(line, PromotionLine):
+                self._models.promote(line, self._next)
             elif isinstance(line, CalendarLine | CalendarCancelLine):
                 self.events.take(line, self._next)
+            elif isinstance(line, FeedbackLine):
+                self.feedback.take(line, self._next)
             else:
                 self._take_history(line)
         return self._writer.take()
@@ -255,6 +301,8 @@ class Judge:
             start = live.bucket * seconds
             factors = self.events.factors(start, self._segments.names)
             self._detector.judge(start, observed, whole=live.whole, factors=factors)
+        self.feedback.again(self._segments.names, self._detector)
+        self._models.relearn(self._detector, self._segments.names)
 
     def _learn(self, history: History) -> None:
         rows = [self._segments.of(segment) for segment in history.segments]
@@ -280,6 +328,7 @@ class Judge:
         if not self._fence.passes(origin.producer, origin.epoch, (origin.offset, origin.place)):
             return
         partition = self._partitions[origin.partition]
+        self._customers.take(line.customers)
         late: dict[int, list[Row]] = defaultdict(list)
         for bucket, cell, contacts, handled in zip(
             rows.bucket, rows.cell, rows.contacts, rows.handled_seconds, strict=True
@@ -332,14 +381,21 @@ class Judge:
         observed = np.zeros(self._known, dtype=np.int64)
         np.add.at(observed, numbers, [row[1] for row in rows])
         start = bucket * self._rules.bucket_seconds
+        self.feedback.hold(bucket, self._segments.names, self._detector, self._spikes)
         # A bucket that nobody saw whole is judged, and not learnt.
         factors = self.events.factors(start, self._segments.names)
         judgement: Judgement = self._detector.judge(start, np.maximum(observed, 0), whole=not missing, factors=factors)
+        names = self._segments.names
+        judgement = self._models.judge(
+            bucket, start, np.maximum(observed, 0), judgement, names, self._detector, whole=not missing
+        )
         kept = np.clip(observed, 0, SMALL_MAX).astype(np.int32)
         self._keep_live(_Live(bucket, bucket + 1, kept, whole=not missing))
         self._next = bucket + 1
-        self._writer.window(bucket, "observed", rows, numbers, self._detector.version, observed, judgement)
-        self._writer.rollups(bucket, self._detector.version, judgement.rollups)
+        self._carriers.add(bucket, rows, numbers)
+        self._customers.enter(bucket, bucket, self._segments.of)
+        self._writer.window(bucket, "observed", rows, numbers, self.model, observed, judgement)
+        self._writer.rollups(bucket, self.model, judgement.rollups)
         self._follow_spikes(bucket, observed, judgement)
         self._writer.bucket(bucket, bucket + 1, "observed", missing, self._covered())
 
@@ -363,7 +419,7 @@ class Judge:
                 to = bucket + 1
                 filled.pop(0)
                 rows = self._collect(bucket)
-                self._writer.window(bucket, "gap", rows, self._number(rows), self._detector.version)
+                self._writer.window(bucket, "gap", rows, self._number(rows), self.model)
             else:
                 to = filled[0] if filled else end
             self._detector.skip_gap(to - bucket)
@@ -399,7 +455,14 @@ class Judge:
                 for number, (_, contacts, _) in zip(numbers, rows, strict=True):
                     self._detector.add_late(self._next - bucket, number, contacts)
                     self._spikes.add_late(self._segments.names[number], bucket * self._rules.bucket_seconds, contacts)
-            self._writer.window(bucket, status, rows, numbers, self._detector.version)
+                self._carriers.add(bucket, rows, numbers)
+            self._writer.window(bucket, status, rows, numbers, self.model)
+        if self._next is not None:
+            for bucket in self._customers.waiting(self._next):
+                if (self._first is not None and bucket < self._first) or self._in_gap(bucket):
+                    self._customers.drop(bucket)
+                else:
+                    self._customers.enter(bucket, self._next - 1, self._segments.of)
 
     def _number(self, rows: list[Row]) -> list[int]:
         """Segment numbers of the rows; new segments are made known to the detector."""
@@ -409,13 +472,19 @@ class Judge:
 
     def _follow_spikes(self, bucket: int, observed: Ints, judgement: Judgement) -> None:
         end = (bucket + 1) * self._rules.bucket_seconds
-        names, dimensions = self._segments.names, self._rules.dimensions
-        start = end - self._rules.bucket_seconds
-        for state, spike in self._spikes.follow(end, names, observed, judgement, self._detector, self.events.quiet):
+        names, seconds, detector = self._segments.names, self._rules.bucket_seconds, self._detector
+        number_of, quiet = self._segments.of, self.events.quiet
+
+        def are_few(line: tuple[str, ...], windows: Windows, window: int) -> bool:
+            return self._customers.are_few([number_of(n) for n in detector.members(line)], end, windows, window)
+
+        for state, spike in self._spikes.follow(end, names, observed, judgement, detector, quiet, are_few):
             at = min(end, spike.last_above + CLOSE_SECONDS) if state == "resolved" else end
-            facts = facts_of(spike, self._detector, dimensions, self._rules.bucket_seconds)
-            events = self.events.names(start, self._detector.members(spike.line))
-            self._writer.spike(state, spike, facts, at, self._detector.version, events=events)
+            contacts = Contacts(self._carriers, self._customers, number_of, self._spikes.up, judgement.rollups)
+            facts = facts_of(spike, detector, self._rules.dimensions, seconds, end=end, contacts=contacts)
+            events = self.events.names(end - seconds, detector.members(spike.line))
+            raised = self.feedback.raised.get(spike.line)
+            self._writer.spike(state, spike, facts, at, self.model, events=events, bar_raised=raised)
 
     def _covered(self) -> tuple[Covered, ...]:
         return tuple(p.covered for p in self._partitions if p.covered is not None)

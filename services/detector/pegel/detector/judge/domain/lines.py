@@ -4,7 +4,7 @@ Numbers are bounded here as far as a field can tell by itself; `reading` checks 
 """
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -22,6 +22,7 @@ Small = Annotated[int, Meta(ge=0, le=SMALL_MAX)]
 Aware = Annotated[datetime, Meta(tz=True)]
 Id = Annotated[str, Meta(max_length=64)]
 Glob = Annotated[str, Meta(min_length=1, max_length=128)]
+Word = Annotated[str, Meta(max_length=128)]
 
 
 class HeadLine(Struct):
@@ -54,6 +55,15 @@ class AdditionsLine(Struct):
     handled_seconds: list[Sum]
 
 
+class CustomersLine(Struct):
+    """hashes: 8 bytes each, one after another."""
+
+    bucket: list[Sum]
+    segment: list[tuple[str, ...]]
+    contacts: list[Annotated[int, Meta(ge=1, le=SMALL_MAX)]]
+    hashes: list[bytes]
+
+
 class CountsLine(Struct):
     """What is read of a CountsRecord. It was written by our own counter, so it needs no second pydantic."""
 
@@ -65,6 +75,7 @@ class CountsLine(Struct):
     additions: AdditionsLine
     totals: dict[str, Sum]
     last: bool = True
+    customers: CustomersLine | None = None
 
 
 class HistoryLine(Struct):
@@ -83,6 +94,14 @@ class HistoryEndLine(Struct):
     parts: Small
 
 
+class PromotionLine(Struct):
+    """What is read of a PromotionRecord."""
+
+    id: Id
+    model: Annotated[str, Meta(max_length=128)]
+    bucket: Place
+
+
 class CalendarLine(Struct):
     """What is read of a CalendarRecord."""
 
@@ -98,6 +117,17 @@ class CalendarLine(Struct):
 class CalendarCancelLine(Struct):
     id: Id
     cancels: Id
+
+
+class FeedbackLine(Struct):
+    """What is read of a FeedbackRecord."""
+
+    id: Id
+    verdict: Literal["real", "not_useful", "new_normal", "undo"]
+    bucket: Sum
+    segment: tuple[Word, ...] = ()
+    since: Aware | None = None
+    undoes: Id | None = None
 
 
 def merged(rows: list[Row]) -> list[Row]:

@@ -11,11 +11,14 @@ from pegel.detector.judge.domain.lines import (
     CalendarLine,
     ClaimLine,
     CountsLine,
+    CustomersLine,
+    FeedbackLine,
     HeadLine,
     HistoryEndLine,
     HistoryLine,
+    PromotionLine,
 )
-from pegel.schemas.detection import PartitionTotals
+from pegel.schemas.detection import CUSTOMERS_MAX, HASH_BYTES, PartitionTotals
 
 DAY: Final = 86_400
 AHEAD_SECONDS_MAX: Final = DAY
@@ -34,15 +37,26 @@ class Unreadable(Exception):  # noqa: N818 (what it is of the record)
         self.field = field
 
 
-Line = CountsLine | ClaimLine | HistoryLine | HistoryEndLine | CalendarLine | CalendarCancelLine
+Line = (
+    CountsLine
+    | ClaimLine
+    | HistoryLine
+    | HistoryEndLine
+    | PromotionLine
+    | CalendarLine
+    | CalendarCancelLine
+    | FeedbackLine
+)
 _head = msgspec.json.Decoder(HeadLine)
 _decoders: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "counts": msgspec.json.Decoder(CountsLine),
     "claim": msgspec.json.Decoder(ClaimLine),
     "history": msgspec.json.Decoder(HistoryLine),
     "history_end": msgspec.json.Decoder(HistoryEndLine),
+    "promotion": msgspec.json.Decoder(PromotionLine),
     "calendar": msgspec.json.Decoder(CalendarLine),
     "calendar_cancel": msgspec.json.Decoder(CalendarCancelLine),
+    "feedback": msgspec.json.Decoder(FeedbackLine),
 }
 
 
@@ -76,8 +90,12 @@ class Reading:
             self._check_producer("producer", line.producer)
         elif isinstance(line, HistoryLine):
             self._check_history(line)
+        elif isinstance(line, PromotionLine) and line.bucket * self.bucket_seconds > SECONDS_END:
+            raise Unreadable("bucket", "lies after 2199")
         elif isinstance(line, CalendarLine):
             self._check_calendar(line)
+        elif isinstance(line, FeedbackLine):
+            self._check_feedback(line, time_ms)
         return line
 
     def _check_producer(self, field: str, producer: str) -> None:
@@ -110,10 +128,24 @@ class Reading:
             raise Unreadable("additions.bucket", "is not of the buckets closed, nor earlier")
         if rows.cell and not 0 <= min(rows.cell) <= max(rows.cell) < len(rows.cells):
             raise Unreadable("additions.cell", "is no number of a cell")
+        if line.customers is not None:
+            self._check_customers(line.customers, line.closed_to)
         try:
             PartitionTotals(**line.totals)
         except (ValidationError, TypeError):
             raise Unreadable("totals", "are not those of a partition") from None
+
+    def _check_customers(self, rows: CustomersLine, closed_to: int) -> None:
+        if not len(rows.bucket) == len(rows.segment) == len(rows.contacts) == len(rows.hashes):
+            raise Unreadable("customers", "the columns differ in length")
+        if rows.bucket and not 0 <= min(rows.bucket) <= max(rows.bucket) < closed_to:
+            raise Unreadable("customers.bucket", "is not of the buckets closed, nor earlier")
+        if any(len(segment) != self.dimensions for segment in rows.segment):
+            raise Unreadable("customers.segment", f"the log has {self.dimensions} dimensions")
+        for contacts, hashes in zip(rows.contacts, rows.hashes, strict=True):
+            customers, rest = divmod(len(hashes), HASH_BYTES)
+            if rest or not 1 <= customers <= min(contacts, CUSTOMERS_MAX):
+                raise Unreadable("customers.hashes", "are not those of a segment's bucket")
 
     def _check_history(self, line: HistoryLine) -> None:
         if len(line.segments) != len(line.counts):
@@ -132,3 +164,16 @@ class Reading:
             raise Unreadable("until", "is not after since, or they lie outside 1970 to 2199")
         if (line.factor is None) == line.paging:
             raise Unreadable("factor", "an event has either a factor or no paging")
+
+    def _check_feedback(self, line: FeedbackLine, time_ms: int) -> None:
+        start = line.bucket * self.bucket_seconds
+        if not 0 <= start <= SECONDS_END or (self.wall and (start - AHEAD_SECONDS_MAX) * 1000 > time_ms):
+            raise Unreadable("bucket", "is of the future, or before 1970")
+        if line.verdict == "undo":
+            if line.undoes is None:
+                raise Unreadable("undoes", "names nothing to undo")
+            return
+        if len(line.segment) != self.dimensions:
+            raise Unreadable("segment", f"the log has {self.dimensions} dimensions")
+        if line.verdict == "new_normal" and (line.since is None or not 0 <= line.since.timestamp() <= SECONDS_END):
+            raise Unreadable("since", "says not from when on it is normal")

@@ -133,6 +133,29 @@ class Rings:
             self._expected[np.ix_(places, segments)].sum(axis=1, dtype=np.float64),
         )
 
+    def since(self, segments: Ints, start: int) -> tuple[Ints, Floats]:
+        """Of each of these segments: observed and expected since then, at most in the last 24 h."""
+        places = self._since(start)
+        return (
+            self._counts[np.ix_(places, segments)].sum(axis=0, dtype=np.int64),
+            self._expected[np.ix_(places, segments)].sum(axis=0, dtype=np.float64),
+        )
+
+    def expect(self, segments: Ints, start: int, times: Floats) -> None:
+        """So many times as much should have been expected of each of these segments since then."""
+        places = self._since(start)
+        self._expected[np.ix_(places, segments)] *= times.astype(np.float32)
+        for row, cells in enumerate(self._cells):
+            window = ((self.cell or 0) - np.arange(cells)) % self.length
+            self.expected_sums[row, segments] = self._expected[np.ix_(window, segments)].sum(axis=0, dtype=np.float64)
+
+    def _since(self, start: int) -> Ints:
+        """Places of the cells from then on, oldest first, at most of 24 h."""
+        if self.cell is None:
+            return np.zeros(0, dtype=np.int64)
+        count = min(max(1, self.cell + 1 - start // self.cell_seconds), self.filled, 24 * 3600 // self.cell_seconds)
+        return np.asarray((self.cell - np.arange(count)[::-1]) % self.length)
+
     def state(self) -> dict[str, Any]:
         return {
             "cell": self.cell,

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any, Final
 
-UNKNOWN: Final = "unknown"
+from pegel.schemas.detection import UNKNOWN
+
 OTHER: Final = "other"
 
 

@@ -28,6 +28,10 @@ GROWN: Final = 1.25
 """An update is written when the excess has grown by a quarter since the last."""
 
 
+AreFew = Callable[[tuple[str, ...], Windows, int], bool]
+"""Whether a line stands out in a window (by its place) only because a few customers came again and again."""
+
+
 class Lines(Protocol):
     """What is asked of the detector (judge.ports.Detector) about a line."""
 
@@ -94,10 +98,21 @@ def lately_above(windows: Windows) -> bool:
 class SpikeTracker:
     """Which lines are in a spike. Feed `follow` each bucket judged; it says what opened, grew, or is over."""
 
-    def __init__(self, bucket_seconds: int, false_pages_per_week: float) -> None:
+    def __init__(
+        self,
+        bucket_seconds: int,
+        false_pages_per_week: float,
+        raised: Mapping[tuple[str, ...], float] | None = None,
+    ) -> None:
+        """raised: by how much the bars of some lines are higher (judge.domain.feedback); it may change."""
         self._bucket_seconds = bucket_seconds
+        self._raised: Mapping[tuple[str, ...], float] = {} if raised is None else raised
+        self._ending: set[tuple[str, ...]] = set()
+        """Spikes that are over because somebody said so; told with the bucket that is judged next."""
         self.bar = -log10(false_pages_per_week)
         self.up: dict[tuple[str, ...], Spike] = {}
+        self.withheld: dict[tuple[str, ...], int] = {}
+        """Lines that one or two customers alone raised within the hour, and when they did last: no spike of theirs."""
 
     def follow(
         self,
@@ -107,6 +122,7 @@ class SpikeTracker:
         judgement: Judgement,
         detector: Lines,
         quiet: Callable[[Sequence[tuple[str, ...]]], bool] = lambda _: False,
+        are_few: AreFew = lambda *_: False,
     ) -> list[tuple[SpikeState, Spike]]:
         """Of a bucket that ends at `end`. observed: contacts of the segments in it.
 
@@ -115,11 +131,12 @@ class SpikeTracker:
         told: list[tuple[SpikeState, Spike]] = []
         for line, spike in list(self.up.items()):
             # Nobody observed the hour in which it would have ended, so it ended then: what rises now is another one.
-            if end - self._bucket_seconds - spike.last_above >= CLOSE_SECONDS:
+            if line in self._ending or end - self._bucket_seconds - spike.last_above >= CLOSE_SECONDS:
                 told.append(("resolved", self._end(line, detector)))
         ended = {spike.line for _, spike in told}  # its evidence was of then
+        self._ending.clear()
+        self.withheld = {line: last for line, last in self.withheld.items() if end - last < CLOSE_SECONDS}
         count = len(segments) + len(judgement.rollups.names)
-        low = self.bar - HYSTERESIS
         groups = (
             (segments, judgement.score, observed, judgement.expected),
             (judgement.rollups.names, judgement.rollups.score, judgement.rollups.observed, judgement.rollups.expected),
@@ -127,9 +144,11 @@ class SpikeTracker:
         for names, scores, seen, normal in groups:
             risen = [n for n in np.flatnonzero(scores >= self.bar).tolist() if names[n] not in {*self.up, *ended}]
             for number in risen:
-                if quiet(detector.members(names[number])):
+                if scores[number] < self.bar_of(names[number]) or quiet(detector.members(names[number])):
                     continue
-                if not self._is_of_one_segment(names[number], detector):
+                if not self._is_of_one_segment(names[number], detector) and not self._withhold(
+                    names[number], end, detector, are_few
+                ):
                     spike = self._open(names[number], end, float(scores[number]), count, detector)
                     told.append(("opened", spike))
             numbers = {name: number for number, name in enumerate(names) if name in self.up}
@@ -139,7 +158,7 @@ class SpikeTracker:
                     continue
                 spike.observed += int(seen[number])
                 spike.expected += float(normal[number])
-                if scores[number] >= low:
+                if scores[number] >= self.bar_of(line) - HYSTERESIS:
                     windows = detector.windows(line)
                     if lately_above(windows):
                         spike.last_above = end
@@ -152,6 +171,14 @@ class SpikeTracker:
                     told.append(("updated", spike))
         return told
 
+    def bar_of(self, line: tuple[str, ...]) -> float:
+        """The score from which on a line is in a spike."""
+        return self.bar + self._raised.get(line, 0.0)
+
+    def end(self, line: tuple[str, ...]) -> None:
+        """What is up within this line is normal from now on: its spikes are over."""
+        self._ending.update(name for name in self.up if covers(line, name))
+
     def add_late(self, line: tuple[str, ...], bucket_start: int, contacts: int) -> None:
         """Contacts of an earlier bucket came late: they belong to a spike that was up by then."""
         for spike in self.up.values():
@@ -159,11 +186,24 @@ class SpikeTracker:
                 spike.observed += contacts
 
     def state(self) -> dict[str, Any]:
-        return {"up": [asdict(spike) for spike in self.up.values()]}
+        return {
+            "up": [asdict(spike) for spike in self.up.values()],
+            "withheld": [[line, end] for line, end in self.withheld.items()],
+        }
 
     def restore(self, tree: Mapping[str, Any]) -> None:
         spikes = [Spike(**{**spike, "line": tuple(spike["line"])}) for spike in tree["up"]]
         self.up = {spike.line: spike for spike in spikes}
+        self.withheld = {tuple(line): end for line, end in tree.get("withheld", ())}
+
+    def _withhold(self, line: tuple[str, ...], end: int, detector: Lines, are_few: AreFew) -> bool:
+        """One caller's 29 calls are no outage: what they left of evidence is forgotten, so that it fades with them."""
+        windows = detector.windows(line)
+        if not are_few(line, windows, telling(windows)):
+            return False
+        detector.over(line)
+        self.withheld[line] = end
+        return True
 
     def _is_of_one_segment(self, line: tuple[str, ...], detector: Lines) -> bool:
         """Whether a roll-up says nothing that the spike of one of its segments does not say."""

@@ -3,9 +3,7 @@
 An estimator judges a segment from the segment alone: no roll-ups, nothing borrowed, no baseline protected from what it
 is shown. The back-test sets it beside the product's detector, and in service it runs as a silent challenger.
 
-A challenger has no state to save. It is warmed from the windows kept: its buckets are stepped through, oldest first,
-and the answers thrown away; so it is the same after a restart as without one, as far back as windows are kept. It gives
-no opinion before it has seen a week.
+It gives no opinion before it has seen a week.
 """
 
 import copy
@@ -18,6 +16,7 @@ import numpy as np
 
 from pegel.detector.judge.domain.judgement import Floats, Ints
 from pegel.detector.judge.domain.models.named import Kind, kind, make, version
+from pegel.detector.judge.domain.models.plain import made, told
 from pegel.detector.judge.domain.models.rows import (
     HOUR,
     Anomaly,
@@ -64,6 +63,8 @@ class RiverBeside:
         self._zone_of: list[str] = []
         self._recent: deque[tuple[int, Ints]] = deque(maxlen=HOUR // bucket_seconds)
         self._hour: int | None = None
+        # A row is a class of ours around an estimator of river's, or of a package that was named.
+        self._packages = ("river", name.partition(".")[0], "pegel")
         self._clocks: dict[str, Mapping[str, float]] = {}
 
     @property
@@ -99,6 +100,21 @@ class RiverBeside:
         ]
         told = np.array(opinions, dtype=np.float64).reshape(len(opinions), 2)
         return Opinions(expected=told[:, 0].copy(), score=told[:, 1].copy())
+
+    def state(self) -> dict[str, Any]:
+        """All it has learnt, as plain values. Raises named.UnfitEstimatorError for an estimator that can't be told."""
+        return {
+            "rows": told(self._rows, self._packages),
+            "recent": [[start, row.copy()] for start, row in self._recent],
+        }
+
+    def restore(self, tree: Mapping[str, Any], names: Sequence[tuple[str, ...]]) -> None:
+        """Become what `state` told; names: of the segments that it knew. Of one that knows none."""
+        self._zone_of = [self._zones.of(name) for name in names]
+        self._rows = made(tree["rows"], self._packages)
+        if len(self._rows) != len(names):
+            raise ValueError(f"a state of {len(self._rows)} segments, not {len(names)}")
+        self._recent.extend((start, row) for start, row in tree["recent"])
 
     def _last_hour(self, end: int) -> Ints:
         """Contacts in the hour that ends there, shape (S,); a row is as long as there were segments then."""

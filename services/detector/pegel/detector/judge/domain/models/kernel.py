@@ -5,19 +5,19 @@ the bucket: within a step each bucket adds what has come so far, so that a score
 the step makes it lasting. Methods and measurements: docs/detection.md. Implements judge.ports.Detector.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from pegel.detector.judge.domain import evidence, promise
-from pegel.detector.judge.domain.baseline import DAY_HOURS, Baseline
+from pegel.detector.judge.domain.baseline import ARCHIVE_HOURS, DAY_HOURS, Baseline
 from pegel.detector.judge.domain.common import Common
 from pegel.detector.judge.domain.days import Calendar
 from pegel.detector.judge.domain.judgement import Floats, Ints, Judgement, Lines, Windows
 from pegel.detector.judge.domain.rings import Rings
 from pegel.detector.judge.domain.rollups import RollUps
-from pegel.detector.judge.domain.seasons import SLOT_SECONDS, LocalTimes, Zones
+from pegel.detector.judge.domain.seasons import SLOT_SECONDS, SLOTS_OF_HOUR, LocalTimes, Zones
 
 HOUR: Final = 3600
 WINDOW_DISPERSION: Final = np.array([0.10, 0.05, 0.03, 0.02, 0.015])
@@ -30,6 +30,13 @@ FAR: Final = 3.5
 LASTING_HOURS, LASTING_DOWN_HOURS = 18.0, 44.0
 """A deviation that has lasted so long moves what is expected at once; it will be learnt when it is a day old."""
 LASTING_MEMORY_STEPS: Final = 96.0
+DECLARED_HOURS, DECLARED_LEARNT_HOURS = 28 * 24.0, 72.0
+"""What a person called the new normal is expected until it is learnt, at most so long; it is learnt fast within three
+days, of which the first passes until its hours are a day old."""
+DECLARED_NEAR: Final = 0.2
+"""It is learnt when what is learnt comes so near to it (relative)."""
+DECLARED_CONTACTS: Final = 0.5
+"""What a person says needs less contacts to be believed than what has lasted: such a prior they are weighed against."""
 RECENT_LAG, RECENT_MEMORY_STEPS = 3, 24.0
 """What the last hours say of the slow noise, without the last quarter of an hour."""
 RECENT_DOWN, RECENT_UP = 0.5, 2.0
@@ -45,7 +52,8 @@ YOUNG_DAYS: Final = 1.0
 """Before so much was learnt there is no opinion."""
 _SUMS: Final = (
     "window_moments", "bucket_moments", "recent", "recent_moments", "regression", "lasting", "up_hours", "down_hours",
-    "stood_out", "paths", "peaks", "rollup_paths", "rollup_peaks", "last_steps", "last_expected"
+    "declared_hours", "declared_since", "stood_out", "paths", "peaks", "rollup_paths", "rollup_peaks", "last_steps",
+    "last_expected",
 )  # fmt: skip
 _STEP: Final = ("factor", "size", "step_observed", "step_expected")
 _EVENTS: Final = ("in_event", "unlearnt", "quiet_since")
@@ -81,6 +89,8 @@ class Kernel:
         self._regression = np.zeros((2, 0))
         self._lasting = np.zeros((2, 0))
         self._up_hours, self._down_hours = np.zeros(0), np.zeros(0)
+        self._declared_hours, self._declared_since = np.zeros(0), np.zeros(0, dtype=np.int64)
+        """For how long yet what a person called normal is expected, and since which hour (since 1970) it is seen."""
         self._stood_out = np.zeros((DAY_HOURS + 1, 0), dtype=np.int8)
         self._partial = np.zeros(DAY_HOURS + 1, dtype=bool)
         """Hours that nobody saw whole."""
@@ -207,6 +217,28 @@ class Kernel:
         paths[:, number] = np.minimum(paths[:, number], 0.0)
         peaks[number] = 0.0
 
+    def new_normal(self, segments: Ints, since: int) -> None:
+        self.undo_new_normal(segments)
+        self._lasting[:, segments] = np.stack(self._rings.since(segments, since))
+        self._declared_hours[segments], self._declared_since[segments] = DECLARED_HOURS, since // HOUR
+        self._find_factor()
+        self._rings.expect(segments, since, self._factor[segments])
+        for sums in (self._recent, self._last_steps, self._last_expected):
+            sums[:, segments] = 0.0
+        named = np.zeros((1, len(self._segments)))
+        named[0, segments] = 1.0
+        within = self._rollups.sums([named])[0] == self._rollups.sums([np.ones_like(named)])[0]
+        for paths, peaks, rows in (
+            (self._paths, self._peaks, segments),
+            (self._rollup_paths, self._rollup_peaks, np.flatnonzero(within)),
+        ):
+            paths[:, rows] = np.minimum(paths[:, rows], 0.0)
+            peaks[rows] = 0.0
+
+    def undo_new_normal(self, segments: Ints) -> None:
+        self._declared_hours[segments] = 0.0
+        self._find_factor()
+
     def members(self, name: tuple[str, ...]) -> Sequence[tuple[str, ...]]:
         return [self._segments[row] for row in self.rows(name).tolist()]
 
@@ -222,6 +254,24 @@ class Kernel:
         rows = self.rows(name)
         told = rows[self._quiet_since[rows] == 0]
         return told if len(told) else rows
+
+    def kept(self) -> Iterator[tuple[int, Floats, Floats]]:
+        """The hours of the past that are kept, oldest first: number since 1970, contacts by 5 minutes (12, S), share of
+
+        each that was observed (12,). Those of the last day as they came, older ones spread over their hour.
+        """
+        now = self._baseline.hour
+        if now is None:
+            return
+        share = np.arange(SLOTS_OF_HOUR)[:, None]
+        for hour in range(now - ARCHIVE_HOURS, now + 1):
+            whole, part = self._baseline.archived(hour)
+            counts = (whole // SLOTS_OF_HOUR + (share < whole % SLOTS_OF_HOUR)).astype(np.float64)
+            observed = np.full(SLOTS_OF_HOUR, part)
+            if not part:  # younger than a day
+                counts, observed = self._rings.hour(hour * HOUR)
+            if observed.any():
+                yield hour, counts, observed
 
     # --- a step -------------------------------------------------------------------------------------------------
 
@@ -283,7 +333,11 @@ class Kernel:
             counts,
             covered,
             self._stood_out[hour % (DAY_HOURS + 1)].astype(np.int64),
-            np.maximum(self._up_hours, self._down_hours),
+            np.where(
+                (self._declared_hours > DECLARED_HOURS - DECLARED_LEARNT_HOURS) & (hour >= self._declared_since),
+                np.inf,  # it is no incident, however little of it there is yet
+                np.maximum(self._up_hours, self._down_hours),
+            ),
             self._unlearnt[hour % (DAY_HOURS + 1)],
         )
 
@@ -319,12 +373,18 @@ class Kernel:
         self._factor = 1 + slope * np.clip(raw, -RECENT_DOWN * sd, RECENT_UP * sd)
         lasting = (self._up_hours > LASTING_HOURS) | (self._down_hours > LASTING_DOWN_HOURS)
         self._factor = np.where(lasting, (self._lasting[0] + 5) / (self._lasting[1] + 5), 1.0) * self._factor
+        declared = (self._lasting[0] + DECLARED_CONTACTS) / (self._lasting[1] + DECLARED_CONTACTS)
+        self._factor = np.where(self._declared_hours > 0, declared, self._factor)
         moments = self._bucket_moments
         self._size = 1 / np.clip((moments[0] + 0.4 * SHRINK) / (moments[1] + 5 * SHRINK), 0.005, 1.0)
 
+    def _declared(self) -> Floats:
+        """What the baseline is multiplied with where a person said what is normal, else 1, (S,)."""
+        return np.where(self._declared_hours > 0, self._factor, 1.0)
+
     def _push(self, start: int, seconds: int, observed: Ints, expected: Floats) -> None:
         """Let a bucket, or a part of one, enter the windows and its step."""
-        self._rings.push(start, seconds, observed, expected)
+        self._rings.push(start, seconds, observed, expected * self._declared())
         self._step_observed += observed
         self._step_expected += expected
 
@@ -377,16 +437,20 @@ class Kernel:
         if len(touched):
             y[touched] = mu[touched]
         if self._countries is not None:
-            self._common.note(y, self._step_expected, self._countries)
+            self._common.note(y, self._step_expected * self._declared(), self._countries)
         before = {name: getattr(self, f"_{name}")[..., touched] for name in _SPARED if len(touched)}
         self._note_windows(keep)
-        self._note_noise(y, mu, keep)
+        normal = mu * self._declared()
+        self._note_noise(y, normal, keep)
         for name, spared in before.items():
             getattr(self, f"_{name}")[..., touched] = spared
         self._last_steps = np.concatenate([self._last_steps[1:], y[None]])
-        self._last_expected = np.concatenate([self._last_expected[1:], mu[None]])
+        self._last_expected = np.concatenate([self._last_expected[1:], normal[None]])
         fade = np.exp(-1 / LASTING_MEMORY_STEPS)
         self._lasting = np.where(self._in_event, self._lasting, fade * self._lasting + np.stack([y, mu]))
+        left = np.maximum(0.0, self._declared_hours - self._step_seconds / HOUR)
+        near = np.abs(self._factor - 1) < DECLARED_NEAR
+        self._declared_hours = np.where(near & (left < DECLARED_HOURS - DECLARED_LEARNT_HOURS), 0.0, left)
 
     def _note_windows(self, keep: float) -> None:
         """How far each window lies from its expectation, and what that says of the hours in it."""

@@ -18,8 +18,9 @@ thresholds for 1, 5 and 20 false pages a week gave 0.2, 1.2 and 7 of HoltWinters
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -82,6 +83,27 @@ class Scale:
             self._now, self._before = np.append(self._now, more), np.append(self._before, more)
         np.fmax(self._now, raw, out=self._now)
         return scaled
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "hour": self._hour,
+            "now": self._now.copy(),
+            "before": self._before.copy(),
+            "today": [pairs.copy() for pairs in self._today],
+            "hours_today": self._hours_today,
+            "segment_hours_today": self._segment_hours_today,
+            "days": [[day.hours, day.segment_hours, day.pairs, day.least] for day in self._days],
+            "levels": self._levels.copy(),
+            "rarity": self._rarity.copy(),
+            "tail": self._tail,
+        }
+
+    def restore(self, tree: Mapping[str, Any]) -> None:
+        self._hour, self._now, self._before = tree["hour"], tree["now"], tree["before"]
+        self._today, self._hours_today = list(tree["today"]), tree["hours_today"]
+        self._segment_hours_today = tree["segment_hours_today"]
+        self._days.extend(Day(*day) for day in tree["days"])
+        self._levels, self._rarity, self._tail = tree["levels"], tree["rarity"], tree["tail"]
 
     def _end_hour(self, hour: int, following: int) -> None:
         """Count an hour that is over; `following`: the next that is seen."""

@@ -1,0 +1,1 @@
+"""What was promised of false pages, and what was seen."""

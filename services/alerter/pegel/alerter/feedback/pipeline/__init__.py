@@ -1,0 +1,1 @@
+"""Answers in the database, and their way to the stream counts."""
