@@ -15,13 +15,13 @@ from support.detecting import Detection, at, contact
 HISTORY = str(UUID(int=1))
 USUAL = {("ES", "atm"): 5, ("PT", "atm"): 5, ("FR", "atm"): 5, ("ES", "cards"): 5}
 """Contacts in five minutes."""
-DAYS = 4
+DAYS = 9
 QUIET = 60
 
 
 @cache
 def watched(partitions: int, *, pseudonyms: bool) -> "Bank":
-    """Four days are learnt in seconds: once is enough."""
+    """Nine days are learnt in seconds: once is enough."""
     return Bank(partitions=partitions, pseudonyms=pseudonyms)
 
 
@@ -102,13 +102,13 @@ def test_it_says_what_carries_it_and_how_many_customers() -> None:
 
 
 def test_a_customer_who_comes_again_is_one() -> None:
-    callers = cycle([f"again-{n}" for n in range(20)])
+    callers = cycle([f"again-{n}" for n in range(40)])
     bank = bank_of()
     for minute in range(60, 75):
-        bank.minutes(minute + 1, [{"segment": ("ES", "atm"), "customer": next(callers)} for _ in range(4)])
+        bank.minutes(minute + 1, [{"segment": ("ES", "atm"), "customer": next(callers)} for _ in range(8)])
     assert bank.last.window_seconds == 900
-    assert bank.last.observed > 60
-    assert bank.last.customers == 15 + 20
+    assert bank.last.observed > 90
+    assert bank.last.customers == 15 + 40
 
 
 class TestOneCallersCalls:
@@ -142,13 +142,14 @@ class TestOneCallersCalls:
 
     def test_what_rises_beside_them_is_paged(self) -> None:
         bank = self.calls(bank_of(), 1).minutes(100, [{"segment": self.CALLS}], each=4)
-        assert bank.d.spikes[0].segment == self.CALLS
-        assert at(82) < bank.d.spikes[0].at < at(92)
+        opened = [spike for spike in bank.d.spikes if spike.state == "opened"]
+        assert self.CALLS in {spike.segment for spike in opened}
+        assert at(82) < opened[0].at < at(92)
 
 
 def test_a_segment_says_that_its_topic_rises_everywhere() -> None:
     rise = [{"segment": (country, "atm"), **NO_CASH} for country in ("ES", "PT", "FR")]
-    bank = bank_of().minutes(75, rise, each=2)
+    bank = bank_of().minutes(75, rise, each=4)
     by_line = {spike.segment: spike for spike in bank.d.spikes}
     assert by_line["ES", "atm"].better_described_by == ("*", "atm")
     assert by_line["ES", "atm"].explanation.endswith("part of a rise of atm across all countries.")

@@ -43,7 +43,7 @@ class DetectorModel:
         zones, calendar = ZonesOf(setting.zone_of, country_at), Calendar(country_at, days)
         self._detector = make(setting.bucket_seconds, zones, topic_at, calendar)
         self._spikes = SpikeTracker(setting.bucket_seconds, setting.false_pages_per_week)
-        self._calendar = Events(setting.bucket_seconds, setting.events)
+        self._planned = Events(setting.bucket_seconds, setting.events)
         self._names: list[tuple[str, ...]] = []
 
     def add_segments(self, names: Names) -> None:
@@ -51,10 +51,10 @@ class DetectorModel:
         self._detector.add_segments(names)
 
     def step(self, start: int, observed: Ints) -> Step:
-        factors = self._calendar.factors(start, self._names)
+        factors = self._planned.factors(start, self._names)
         judgement: Judgement = self._detector.judge(start, observed, factors=factors)
         end = start + self._seconds
-        told = self._spikes.follow(end, self._names, observed, judgement, self._detector, self._calendar.quiet)
+        told = self._spikes.follow(end, self._names, observed, judgement, self._detector, self._planned.quiet)
         events = [self._event(state, spike, end) for state, spike in told]
         score = judgement.score
         if factors is not None:  # what nobody is paged about has no score, so that none counts it as a page
@@ -69,7 +69,7 @@ class DetectorModel:
     def _event(self, state: SpikeState, spike: Spike, end: int) -> SpikeEvent:
         facts = facts_of(spike, self._detector, self._dimensions, self._seconds)
         name = ", ".join(value for value in reversed(spike.line) if value != "*") or "everything"
-        during = self._calendar.names(end - self._seconds, self._detector.members(spike.line))
+        during = self._planned.names(end - self._seconds, self._detector.members(spike.line))
         return SpikeEvent(
             state=state,
             spike_id=spike.spike_id,
