@@ -76,6 +76,11 @@ class Baseline:
     def learnt_days(self) -> Floats:
         return np.asarray(self._learnt_hours / 24)
 
+    @property
+    def level(self) -> Floats:
+        """Contacts an hour, of an ordinary week, (S,)."""
+        return self._level.copy()
+
     def add_segments(self, new: int) -> None:
         """Call after times and rollups know them."""
 

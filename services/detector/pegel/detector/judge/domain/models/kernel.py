@@ -280,6 +280,7 @@ class Kernel:
         hour, step = start // HOUR, start // self._step_seconds
         before = self._baseline.hour
         if before != hour:
+            level = self._baseline.level
             if before is not None:
                 for past in range(max(before, hour - DAY_HOURS - 1) + 1, hour + 1):
                     self._learn_hour(past - DAY_HOURS - 1)
@@ -287,6 +288,9 @@ class Kernel:
                     self._partial[past % (DAY_HOURS + 1)] = False
                     self._unlearnt[past % (DAY_HOURS + 1)] = False
             self._baseline.enter(hour)
+            # What was expected is told by the level as it is learnt now, so that nothing declared is multiplied twice.
+            now = self._lasting[1] * self._baseline.level / level
+            self._lasting[1] = np.where(self._declared_hours > 0, now, self._lasting[1])
         if self._step != step:
             if self._step is not None:
                 self._begin_step(step - self._step)
