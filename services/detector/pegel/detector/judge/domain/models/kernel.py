@@ -437,14 +437,14 @@ class Kernel:
     def _end_step(self) -> None:
         y, mu = self._step_observed.copy(), self._step_expected * self._day_now()
         keep = np.exp(-1 / (DISPERSION_DAYS * self._steps_per_day))
+        normal = mu * self._declared()
         touched = np.flatnonzero(self._in_event)
         if len(touched):
-            y[touched] = mu[touched]
+            y[touched] = normal[touched]
         if self._countries is not None:
             self._common.note(y, self._step_expected * self._declared(), self._countries)
         before = {name: getattr(self, f"_{name}")[..., touched] for name in _SPARED if len(touched)}
         self._note_windows(keep)
-        normal = mu * self._declared()
         self._note_noise(y, normal, keep)
         for name, spared in before.items():
             getattr(self, f"_{name}")[..., touched] = spared
