@@ -125,6 +125,20 @@ class TestEffects:
         assert fifteenth[TOPIC == 2] == pytest.approx(1.0, abs=0.15)
         assert first == pytest.approx(1.0, abs=0.15)
 
+    def test_a_day_on_which_people_are_paid_never_brings_fewer(self) -> None:
+        month = Month()
+        month.day(FIRST_PAYDAY, COUNTRY >= 0, np.full(len(COUNTRY), 0.1))  # New Year's Day
+        assert (month.on(FIRST_PAYDAY)[0] >= 1.0).all()
+
+    def test_one_holiday_is_not_all_holidays(self) -> None:
+        month = Month()
+        month.day(HOLIDAY, COUNTRY == 0, np.full(len(COUNTRY), 0.3))
+        once = month.on(HOLIDAY)[0][COUNTRY == 0].mean()
+        for _ in range(6):
+            month.day(HOLIDAY, COUNTRY == 0, np.full(len(COUNTRY), 0.3))
+        often = month.on(HOLIDAY)[0][COUNTRY == 0].mean()
+        assert 0.3 < often < once - 0.1 < 0.6
+
     def test_one_that_was_restored_says_the_same(self) -> None:
         month, again = Month(), DayEffects()
         month.day(HOLIDAY, COUNTRY < 4, np.full(len(COUNTRY), 0.6))

@@ -116,8 +116,22 @@ class DayEffects:
             left = noise[kind] / (noise[kind] + SCATTER)
             self._logs[kind], self._variances[kind] = own, variance + left**2 * lent_variance
         self._fit_paydays(logs, noise, topics, countries)
+        self._bound(countries)
         sums = self._profile_sums
         self._profiles = np.clip((sums[0] + PROFILE_WORTH) / (sums[1] + PROFILE_WORTH), 0.0, 4.0)
+
+    def _bound(self, countries: Ints) -> None:
+        """What is expected too low pages, what is expected too high does not: fewer contacts are believed slowly.
+
+        A day on which people are paid brings no fewer (the 1st of January teaches nothing of the 1st of February), and
+        one holiday is not all holidays.
+        """
+        by_country = np.zeros((COUNT, int(countries.max()) + 1))
+        np.maximum.at(by_country.T, countries, self._days.T)
+        days = by_country.sum(axis=1, keepdims=True)
+        days[WEEKEND_HOLIDAY] += days[HOLIDAY]
+        fewer = np.where(np.arange(COUNT)[:, None] < FIRST_PAYDAY, days / (days + 1), 0.0)
+        self._logs = np.where(self._logs < 0, self._logs * fewer, self._logs).astype(np.float32)
 
     def _lent(self, kind: int, logs: Floats, noise: Floats, topics: Ints) -> tuple[Floats, Floats]:
         """The effect of each segment's topic, and its variance."""
