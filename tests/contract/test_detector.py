@@ -19,7 +19,7 @@ SEGMENTS = [("ES", "atm"), ("PT", "cards")]
 
 @pytest.fixture(params=[Kernel])
 def make(request: pytest.FixtureRequest) -> Make:
-    return lambda: request.param(60, Zones({"ES": "Europe/Madrid", "PT": "Europe/Lisbon"}, 0))
+    return lambda: request.param(60, Zones({"ES": "Europe/Madrid", "PT": "Europe/Lisbon"}, 0), 1)
 
 
 def counts(*values: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
