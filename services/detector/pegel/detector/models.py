@@ -44,10 +44,10 @@ def check(settings: Settings) -> None:
 
 def detector(settings: Settings, bucket_seconds: int, dimensions: tuple[str, ...]) -> Callable[[], Detector]:
     """Makes fresh detectors of the product's own kind."""
-    country_at = dimensions.index("country") if "country" in dimensions else None
+    zones = _zones(settings, dimensions)
     topic_at = dimensions.index("topic") if "topic" in dimensions else len(dimensions) - 1
-    holidays = Calendar(country_at, None if settings.holidays == "auto" else {})
-    return partial(Kernel, bucket_seconds, _zones(settings, dimensions), topic_at, holidays)
+    holidays = Calendar(zones.country_at, None if settings.holidays == "auto" else {})
+    return partial(Kernel, bucket_seconds, zones, topic_at, holidays)
 
 
 def _zones(settings: Settings, dimensions: tuple[str, ...]) -> Zones:
